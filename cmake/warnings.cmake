@@ -1,0 +1,11 @@
+# Flags that every target of ours is compiled with.
+add_library(segrt_flags INTERFACE)
+target_compile_options(segrt_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off -fno-math-errno)
+target_compile_definitions(segrt_flags INTERFACE _GNU_SOURCE)
+if(SEGRT_WERROR)
+  target_compile_options(segrt_flags INTERFACE -Werror)
+endif()
+if(SEGRT_SANITIZE)
+  target_compile_options(segrt_flags INTERFACE -fsanitize=${SEGRT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(segrt_flags INTERFACE -fsanitize=${SEGRT_SANITIZE})
+endif()

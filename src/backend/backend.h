@@ -1,0 +1,71 @@
+/* backend: what a device does for the layers above: run a folded network.  Implementations:
+ * reference (the oracle), cpu, cuda.  No backend sees another. */
+#ifndef SEGRT_BACKEND_H
+#define SEGRT_BACKEND_H
+
+#include <stdatomic.h>
+
+#include "base/error.h"
+#include "base/pool.h"
+#include "network/network.h"
+
+/* What labels are made of: logits go through up to two bilinear resizes (align_corners = false), then
+ * argmax (lowest index wins a tie). */
+typedef struct label_output {
+    void *labels;            /* [n][h][stride] of label_bytes each, or NULL */
+    int label_bytes;         /* 1 or 2 */
+    ptrdiff_t stride;        /* elements from a row to the next */
+    ptrdiff_t picture_stride;/* elements from a picture to the next */
+    uint8_t *confidence;     /* [n][h][w], or NULL: round(255 * softmax probability of the winner) */
+    int h, w;                /* of the labels */
+    bool via_input;          /* logits -> input size -> h x w; else logits -> h x w */
+} label_output;
+
+/* An operation's output as it becomes known, for bisecting: data [n][rows * columns][channels] float32.
+ * Backends report the operations that they materialise; --no-fuse makes that all of them. */
+typedef void observe_fn(void *user, operation op, const float *data, int n, int h, int w, int channels);
+
+typedef struct backend_run {
+    int n, h, w;
+    const uint8_t *pixels;  /* [n][h][w][3] R G B, packed; or */
+    const float *input;     /* [n][3][h][w] normalised */
+    float *logits;          /* [n][classes][ceil(h/4)][ceil(w/4)], or NULL */
+    label_output output;    /* labels NULL and confidence NULL: not computed */
+    double *stage_mean[STAGES]; /* [width]: means over tokens of f + offset, or NULL */
+    observe_fn *observe;    /* or NULL */
+    void *observe_user;
+    atomic_bool *cancel;    /* or NULL: polled between steps */
+} backend_run;
+
+/* One row of a profile: time of the operations that a step covers. */
+typedef struct backend_profile_row {
+    operation first;
+    int count;              /* operations covered */
+    const char *kernel;     /* name of the registry row */
+    double seconds;         /* summed over runs */
+    uint64_t macs, bytes;   /* of one run */
+} backend_profile_row;
+
+typedef struct backend_options {
+    segrt_precision precision;
+    segrt_pool *pool;
+    int device;             /* ordinal */
+    bool no_fuse;           /* rows of one operation only */
+    bool profile;           /* time each step */
+} backend_options;
+
+typedef struct backend {
+    const char *name;       /* "reference", "cpu", "cuda" */
+    segrt_status (*open)(void **state, const network *net, const backend_options *options, segrt_error *error);
+    /* Plans and allocates for a shape (kept for the latest few); run() does it where it was not called. */
+    segrt_status (*prepare)(void *state, int n, int h, int w, segrt_error *error);
+    segrt_status (*run)(void *state, const backend_run *run, segrt_error *error);
+    const char *(*describe)(const void *state);          /* "cpu, avx2, float32, 2 threads" */
+    size_t (*memory)(const void *state);                 /* bytes held */
+    size_t (*profile)(const void *state, const backend_profile_row **rows); /* of the last shape run */
+    void (*close)(void *state);                          /* accepts NULL */
+} backend;
+
+extern const backend backend_reference, backend_cpu;
+
+#endif

@@ -1,0 +1,118 @@
+/* model: the canonical SegFormer that every loader fills: config, float32 weights, class names,
+ * preprocessing.  Immutable once open.
+ *
+ * Source: Xie et al., SegFormer, NeurIPS 2021.  Weights are in PyTorch's layouts (linear [out][in],
+ * convolution [out][in][k][k]), whatever the file had. */
+#ifndef SEGRT_MODEL_H
+#define SEGRT_MODEL_H
+
+#include "base/error.h"
+#include "base/file_map.h"
+#include "base/memory.h"
+
+enum { STAGES = 4 };
+
+/* y = x W^T + b.  weight [out][in]; bias [out], or NULL where the model has none. */
+typedef struct model_linear {
+    const float *weight, *bias;
+    int out, in;
+} model_linear;
+
+/* weight [out][in][kernel][kernel] (depthwise: [out][1][kernel][kernel], in == out); bias [out] or NULL. */
+typedef struct model_conv {
+    const float *weight, *bias;
+    int out, in, kernel, stride, pad;
+} model_conv;
+
+/* Over `width` channels of a token. */
+typedef struct model_norm {
+    const float *gamma, *beta; /* [width]; NULL: ones, zeros */
+    double eps;
+    int width;
+} model_norm;
+
+/* Batch normalisation with stored statistics; width 0: none (folded into the layer before by the exporter). */
+typedef struct model_batch_norm {
+    const float *gamma, *beta, *mean, *variance; /* [width] */
+    double eps;
+    int width;
+} model_batch_norm;
+
+typedef struct model_block {
+    model_norm norm1;
+    model_linear query, key, value;
+    model_conv reduce;      /* kernel = stride = the stage's reduction, no padding; out 0 where the reduction is 1 */
+    model_norm reduce_norm; /* width 0 where there is none */
+    double scale;           /* of the scores: 1 / sqrt(head width) in all published models */
+    model_linear project;
+    model_norm norm2;
+    model_linear fc1;
+    model_conv depthwise;   /* 3x3, pad 1 */
+    model_linear fc2;
+} model_block;
+
+typedef struct model_stage {
+    model_conv patch;
+    model_norm patch_norm;
+    model_block *blocks;    /* [depth] */
+    int depth, width, heads, reduction;
+    model_norm norm;
+} model_stage;
+
+typedef enum model_head_kind {
+    HEAD_NONE, /* a backbone */
+    HEAD_MLP,  /* NVlabs, Hugging Face, smp, PaddleSeg: linear levels, upsample, concat, fuse, BN, ReLU, classifier */
+    HEAD_CONV, /* mmsegmentation: each level has BN and ReLU before the upsampling */
+} model_head_kind;
+
+typedef struct model_head {
+    model_head_kind kind;
+    model_linear level[STAGES];          /* stage i -> decoder width; HEAD_CONV: without bias */
+    model_batch_norm level_norm[STAGES]; /* HEAD_CONV only */
+    model_linear fuse;                   /* [decoder width][4 * level width] */
+    int fuse_order[STAGES];              /* which stage the j-th quarter of fuse's inputs is: {3,2,1,0} or {0,1,2,3} */
+    model_batch_norm fuse_norm;
+    model_linear classifier;             /* [classes][decoder width] */
+} model_head;
+
+typedef struct model_class {
+    const char *name;
+    uint8_t rgb[3];
+} model_class;
+
+/* Where a tensor came from, for inspect. */
+typedef struct model_source {
+    const char *role;   /* canonical (Hugging Face hub) name, e.g. segformer.encoder.block.0.1.mlp.dense1.weight */
+    const char *name;   /* in the file */
+    const char *type;   /* "F32", "F16", "BF16" as stored */
+    int rank;
+    int64_t shape[4];   /* as stored */
+} model_source;
+
+struct segrt_model {
+    arena memory;            /* everything below that is not mapped */
+    file_map *files;         /* what weights may point into */
+    size_t file_count;
+    const char *path;        /* as opened, "" from memory */
+    char digest[65];         /* SHA-256 of the weights file in hex, "" until asked for */
+    const char *family;      /* "hf", "nvlabs", "mmseg", "smp", "paddle", "onnx" */
+    const char *variant;     /* "b0".."b5" or "custom" */
+    model_stage stages[STAGES];
+    model_head head;
+    int decoder_width, class_count;
+    bool random_head;
+    model_class *classes;    /* [class_count] */
+    segrt_preprocessing preprocessing;
+    model_source *sources;
+    size_t source_count;
+    uint64_t parameters;
+};
+
+/* Smallest input side that every reduction allows. */
+int model_smallest_side(const segrt_model *model);
+
+/* Sets variant and parameters from the rest and checks that every shape fits its neighbour; a loader's
+ * last step.  Errors: NOT_SEGFORMER with both shapes. */
+segrt_status model_finish(segrt_model *model, segrt_error *error);
+
+#endif

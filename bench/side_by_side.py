@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""segrt beside its peers on this machine, interleaved in one process: the same checkpoint, a uint8 picture (peers: the
+normalised tensor) in, labels of the same size out.
+
+    python bench/side_by_side.py MODEL_FOLDER HEIGHTxWIDTH [--rounds 20] [--threads 2] [--peers ort,openvino-f32,openvino-bf16,torch]
+                                 [--precisions float32,bfloat16] [--library build/release/src/libsegrt.so] [--csv FILE]
+
+Needs (pip): torch transformers onnx onnxruntime openvino numpy.  The peers' graph is PyTorch's own export of the
+published network with upsampling and argmax behind it.  Prints minimum and median of the rounds, the ratio to segrt's
+first precision, and the share of labels equal to float32 PyTorch's."""
+import argparse, ctypes as c, os, platform, statistics, sys, tempfile, time, warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import SegformerForSemanticSegmentation
+
+warnings.filterwarnings("ignore")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MEAN, DEVIATION = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
+PRECISIONS = {"float32": 1, "tf32": 2, "bfloat16": 3, "float16": 4, "int8": 5}
+
+
+class Error(c.Structure):
+    _fields_ = [("status", c.c_int), ("offset", c.c_uint64), ("file", c.c_char * 256), ("message", c.c_char * 512)]
+
+
+class Image(c.Structure):
+    _fields_ = [("format", c.c_int), ("width", c.c_int32), ("height", c.c_int32), ("plane", c.c_void_p * 3), ("stride", c.c_ssize_t * 3)]
+
+
+class Preprocessing(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("resize", c.c_int), ("width", c.c_int32), ("height", c.c_int32), ("multiple", c.c_int32), ("resample", c.c_int),
+                ("via_input", c.c_bool), ("window", c.c_int32), ("stride", c.c_int32), ("mean", c.c_float * 3), ("deviation", c.c_float * 3)]
+
+
+class BuildOptions(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("precision", c.c_int), ("shapes", c.c_int32 * 9), ("command", c.c_char_p)]
+
+
+class SessionOptions(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("device", c.c_char_p), ("precision", c.c_int), ("pool", c.c_void_p), ("threads", c.c_int32)]
+
+
+class Result(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("labels", c.c_void_p), ("label_bytes", c.c_int32), ("label_stride", c.c_ssize_t), ("confidence", c.c_void_p),
+                ("logits", c.c_void_p), ("input_width", c.c_int32), ("input_height", c.c_int32), ("prepare_ms", c.c_double), ("network_ms", c.c_double)]
+
+
+def segrt_runner(library, folder, picture, precision, threads):
+    """A function that segments `picture` [h][w][3] and returns its labels."""
+    lib = c.CDLL(library)
+    for name in ("segrt_model_open", "segrt_engine_build", "segrt_session_open", "segrt_session_segment"):
+        getattr(lib, name).restype = c.c_int
+    error, model, engine, session = Error(), c.c_void_p(), c.c_void_p(), c.c_void_p()
+
+    def check(status):
+        if status:
+            sys.exit(f"segrt: {error.message.decode()}")
+
+    build = BuildOptions(size=c.sizeof(BuildOptions), precision=PRECISIONS[precision])
+    options = SessionOptions(size=c.sizeof(SessionOptions), device=b"cpu", precision=PRECISIONS[precision], threads=threads)
+    check(lib.segrt_model_open(c.byref(model), folder.encode(), None, c.byref(error)))
+    check(lib.segrt_engine_build(c.byref(engine), model, c.byref(build), c.byref(error)))
+    check(lib.segrt_session_open(c.byref(session), engine, c.byref(options), c.byref(error)))
+    h, w, _ = picture.shape
+    labels = np.empty((h, w), np.uint8)
+    image = Image(0, w, h, (c.c_void_p * 3)(picture.ctypes.data), (c.c_ssize_t * 3)(w * 3))
+    as_it_is = Preprocessing(size=c.sizeof(Preprocessing), resize=1)
+
+    def run():
+        result = Result(size=c.sizeof(Result), labels=labels.ctypes.data)
+        check(lib.segrt_session_segment(session, c.byref(image), c.byref(as_it_is), c.byref(result), c.byref(error)))
+        return labels
+
+    return run
+
+
+class Labels(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return F.interpolate(self.model(x).logits, size=x.shape[2:], mode="bilinear", align_corners=False).argmax(1)
+
+
+def peer_runners(wanted, folder, x, threads):
+    torch.set_num_threads(threads)
+    model = Labels(SegformerForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).eval()).eval()
+    runners = {"torch": lambda: model(x).numpy()[0]}
+    file = os.path.join(tempfile.mkdtemp(), "published.onnx")
+    torch.onnx.export(model, (x,), file, opset_version=17, input_names=["input"], output_names=["labels"], dynamo=False)
+    if "ort" in wanted:
+        import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        ort = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        runners["ort"] = lambda: ort.run(None, {"input": x.numpy()})[0][0]
+    for precision in ("f32", "bf16"):
+        if f"openvino-{precision}" in wanted:
+            import openvino
+            compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"})
+            request = compiled.create_infer_request()
+            runners[f"openvino-{precision}"] = lambda request=request: next(iter(request.infer({0: x.numpy()}).values()))[0]
+    return runners["torch"], {name: runners[name] for name in wanted}
+
+
+def processor():
+    with open("/proc/cpuinfo") as f:
+        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.processor())
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("model")
+    p.add_argument("size")
+    p.add_argument("--rounds", type=int, default=20)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--peers", default="ort,openvino-f32")
+    p.add_argument("--precisions", default="float32")
+    p.add_argument("--library", default=os.path.join(ROOT, "build/release/src/libsegrt.so"))
+    p.add_argument("--csv")
+    a = p.parse_args()
+    h, w = map(int, a.size.split("x"))
+    y, x = np.mgrid[0:h, 0:w]
+    drawn = np.stack([x * 255 / w, y * 255 / h, 127 + 60 * np.sin(x / 17) + 60 * np.cos(y / 23)], -1)
+    picture = np.ascontiguousarray((drawn + np.random.default_rng(0).normal(0, 8, drawn.shape)).clip(0, 255).astype(np.uint8))
+    tensor = torch.from_numpy(((picture - MEAN) / DEVIATION).transpose(2, 0, 1)[None].copy())
+    with torch.no_grad():
+        oracle, runners = peer_runners(a.peers.split(","), a.model, tensor, a.threads)
+        ours = {f"segrt-{q}": segrt_runner(a.library, a.model, picture, q, a.threads) for q in a.precisions.split(",")}
+        runners = {**ours, **runners}
+        expected = oracle()
+        equal = {name: float((np.asarray(run()).reshape(h, w) == expected).mean()) for name, run in runners.items()}
+        times = {name: [] for name in runners}
+        for _ in range(a.rounds):
+            for name, run in runners.items():
+                start = time.perf_counter()
+                run()
+                times[name].append((time.perf_counter() - start) * 1e3)
+    base = statistics.median(times[next(iter(ours))])
+    name_of_model, cpu = os.path.basename(os.path.normpath(a.model)), processor()
+    rows = [(name_of_model, a.size, name, a.threads, round(min(t), 2), round(statistics.median(t), 2), round(statistics.median(t) / base, 2), round(100 * equal[name], 3))
+            for name, t in times.items()]
+    print(f"{cpu}, {a.threads} threads, {a.rounds} rounds interleaved")
+    for r in rows:
+        print(f"{r[0]:24s} {r[1]:>10s} {r[2]:16s} min {r[4]:9.2f} median {r[5]:9.2f} ms  {r[6]:6.2f}x  labels equal {r[7]:.3f} %")
+    if a.csv:
+        new = not os.path.exists(a.csv)
+        with open(a.csv, "a") as f:
+            if new:
+                f.write("machine,model,size,runner,threads,min_ms,median_ms,ratio_to_segrt,labels_equal_percent\n")
+            for r in rows:
+                f.write(",".join(str(v) for v in (cpu, *r)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

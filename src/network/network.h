@@ -12,7 +12,8 @@
  *  - The head is one matrix a stage (HEAD_CONV: two), run at the stage's own size.
  *  - Stage outputs are stored minus `offset`; whoever reads them has taken affine and offset in.
  *
- * Activations are [n][h*w][channels].  Weights of linear maps are [out][in]. */
+ * Activations are [n][h*w][channels].  Weights of linear maps are [out][in].  What a model may lack
+ * (biases, affines) is here as zeros or ones; absent are only the weights that are said to be. */
 #ifndef SEGRT_NETWORK_H
 #define SEGRT_NETWORK_H
 
@@ -125,8 +126,8 @@ typedef enum operation_kind {
     OP_REDUCE,    /* y */
     OP_KEYS,      /* K and V */
     OP_QUERY,     /* q (several heads) */
-    OP_ATTEND,    /* softmax(scores) V */
-    OP_PROJECT,   /* x += */
+    OP_ATTEND,    /* several heads: softmax(scores) V; one head: x += softmax(scores) V + out_bias */
+    OP_PROJECT,   /* x += (several heads) */
     OP_FC1,
     OP_DEPTHWISE, /* and GELU */
     OP_FC2,       /* x += */
@@ -146,7 +147,8 @@ typedef struct operation {
 
 const char *operation_name(operation_kind kind); /* "patch", "reduce", ... */
 
-/* The network's operations in order: from the arena, *count of them. */
+/* The network's operations in order: from the arena, *count of them.  Levels come after the last stage,
+ * from the fourth to the first, then merge, classify and label; none of these in a backbone. */
 segrt_status network_operations(const network *net, arena *memory, operation **out, size_t *count, segrt_error *error);
 
 /* Multiply-accumulates of an operation at a shape. */

@@ -21,6 +21,12 @@ int pool_workers(const segrt_pool *pool);
  * Calls from several threads at once take turns.  Not from within a piece. */
 void pool_run(segrt_pool *pool, int count, pool_piece_fn *piece, void *job);
 
+/* Brackets a sequence of jobs that follow each other closely (the steps of a forward pass): between
+ * them idle workers look for the next one for some microseconds before they sleep.  Optional; nests;
+ * a NULL pool is accepted.  Each pool_enter needs its pool_leave. */
+void pool_enter(segrt_pool *pool);
+void pool_leave(segrt_pool *pool);
+
 /* Processors that this process may use: affinity mask and cgroup quota; at least 1. */
 int pool_processors(void);
 

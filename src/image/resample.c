@@ -1,4 +1,4 @@
-/* resample: see resample.h.  A picture is resized in two passes: rows to their new width, then columns.
+/* resample: see resample.h.  A picture is resized in two passes: rows to their new width, and columns.
  * Pieces of the pool are bands of rows; nothing depends on who computes which. */
 #include "image/resample.h"
 
@@ -25,10 +25,11 @@ struct resampler {
     int from_w, from_h, to_w, to_h;
     plan_kind plan;
     const resample_kernels *kernels;
+    bool down_first; /* Pillow only: columns before rows */
     resample_axis across, down;
     int32_t *row; /* [row_count]: input rows that the second pass reads, ascending */
     int row_count;
-    void *between; /* [row_count][to_w][3] after the first pass: uint8 (Pillow) or int16 (OpenCV) */
+    void *between; /* after the first pass: [row_count][to_w][3], down_first: [to_h][from_w][3]; uint8 (Pillow) or int16 (OpenCV) */
     size_t bytes;
     const uint8_t *from; /* of the run under way */
     uint8_t *to;
@@ -206,13 +207,16 @@ segrt_status resampler_open(resampler **out, segrt_resample method, int from_w, 
                                        opencv_axis(r, &r->down, false, from_h, to_h, error) && list_rows(r, error));
     } else {
         r->plan = PLAN_PILLOW;
+        /* Since version 13; before, rows always came first.  It matters through the rounding between the passes. */
+        r->down_first = to_h < from_h && from_h - to_h > 2 * (from_w - to_w);
         sample = from_w != to_w && from_h != to_h ? sizeof(uint8_t) : 0; /* one pass alone needs nothing between */
         const struct pillow_filter *filter = &pillow_filters[method];
         ok = pillow_axis(r, &r->across, filter, from_w, to_w, error) && pillow_axis(r, &r->down, filter, from_h, to_h, error) &&
              list_rows(r, error);
     }
     if (ok && sample && r->plan != PLAN_HALVE) {
-        r->between = get(r, (size_t)r->row_count * (size_t)to_w, 3 * sample, error);
+        const size_t samples = r->down_first ? (size_t)to_h * (size_t)from_w : (size_t)r->row_count * (size_t)to_w;
+        r->between = get(r, samples, 3 * sample, error);
         ok = r->between != NULL;
     }
     if (!ok) {
@@ -233,38 +237,42 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* First pass: the listed rows, to their new width. */
+/* Rows to their new width: the listed ones of the picture, or those that the columns' pass has made. */
 static void rows_piece(void *job, int worker, int piece)
 {
     (void)worker;
     resampler *r = job;
+    const bool first = !(r->down_first && r->between), last = !r->between || !first;
+    const int count = first ? r->row_count : r->to_h, rows = first ? r->from_h : r->to_h;
     const size_t from_row = 3 * (size_t)r->from_w, to_row = 3 * (size_t)r->to_w;
-    for (int i = piece * BAND; i < smaller(r->row_count, (piece + 1) * BAND); i++) {
-        const uint8_t *from = r->from + (size_t)r->row[i] * from_row;
+    for (int i = piece * BAND; i < smaller(count, (piece + 1) * BAND); i++) {
+        const int row = first ? r->row[i] : i;
+        const uint8_t *from = (first ? r->from : (const uint8_t *)r->between) + (size_t)row * from_row;
         if (r->plan == PLAN_OPENCV)
             r->kernels->opencv_row(&r->across, from, (int16_t *)r->between + (size_t)i * to_row);
         else
-            r->kernels->pillow_row(&r->across, from, (size_t)(r->from_h - r->row[i]) * from_row,
-                                   (r->between ? (uint8_t *)r->between : r->to) + (size_t)i * to_row);
+            r->kernels->pillow_row(&r->across, from, (size_t)(rows - row) * from_row,
+                                   (last ? r->to : (uint8_t *)r->between) + (size_t)i * to_row);
     }
 }
 
-/* Second pass. */
+/* Columns to their new height. */
 static void columns_piece(void *job, int worker, int piece)
 {
     (void)worker;
     resampler *r = job;
-    const size_t row = 3 * (size_t)r->to_w;
+    const bool first = r->down_first || !r->between, last = !(r->down_first && r->between);
+    const size_t row = 3 * (size_t)(r->down_first ? r->from_w : r->to_w);
     for (int y = piece * BAND; y < smaller(r->to_h, (piece + 1) * BAND); y++) {
         const size_t start = (size_t)r->down.start[y];
         const int32_t *weight = r->down.weight + (size_t)y * (size_t)r->down.taps;
-        uint8_t *to = r->to + (size_t)y * row;
+        uint8_t *to = (last ? r->to : (uint8_t *)r->between) + (size_t)y * row;
         if (r->plan == PLAN_OPENCV) {
             const int16_t *above = (const int16_t *)r->between + start * row, *below = above + (size_t)(r->down.count[y] - 1) * row;
             r->kernels->opencv_column(above, below, weight[0], weight[1], row, to);
         } else
-            r->kernels->pillow_column((r->between ? (const uint8_t *)r->between : r->from) + start * row, row, r->down.count[y], weight,
-                                      row, to);
+            r->kernels->pillow_column((first ? r->from : (const uint8_t *)r->between) + start * row, row, r->down.count[y], weight, row,
+                                      to);
     }
 }
 
@@ -309,11 +317,20 @@ void resampler_run(resampler *r, const uint8_t *from, uint8_t *to, segrt_pool *p
         pool_run(pool, bands, halve_piece, r);
         break;
     case PLAN_PILLOW:
-    case PLAN_OPENCV:
-        if (r->plan == PLAN_OPENCV || r->from_w != r->to_w)
-            pool_run(pool, (r->row_count + BAND - 1) / BAND, rows_piece, r);
-        if (r->plan == PLAN_OPENCV || r->from_h != r->to_h)
+        if (r->down_first) {
             pool_run(pool, bands, columns_piece, r);
+            if (r->from_w != r->to_w)
+                pool_run(pool, bands, rows_piece, r);
+            break;
+        }
+        if (r->from_w != r->to_w)
+            pool_run(pool, (r->row_count + BAND - 1) / BAND, rows_piece, r);
+        if (r->from_h != r->to_h)
+            pool_run(pool, bands, columns_piece, r);
+        break;
+    case PLAN_OPENCV:
+        pool_run(pool, (r->row_count + BAND - 1) / BAND, rows_piece, r);
+        pool_run(pool, bands, columns_piece, r);
         break;
     }
 }

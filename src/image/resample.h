@@ -10,7 +10,7 @@
 typedef struct resampler resampler;
 
 /* method: not SEGRT_RESAMPLE_MODEL.  Pillow: Resample.c's two 8-bit passes with its fixed-point
- * coefficients; OpenCV: INTER_LINEAR's 11-bit coefficients. */
+ * coefficients, in the order of version 13; OpenCV: INTER_LINEAR's 11-bit coefficients; nearest: Pillow's. */
 segrt_status resampler_open(resampler **out, segrt_resample method, int from_w, int from_h, int to_w, int to_h, segrt_error *error);
 bool resampler_fits(const resampler *r, segrt_resample method, int from_w, int from_h, int to_w, int to_h);
 void resampler_run(resampler *r, const uint8_t *from, uint8_t *to, segrt_pool *pool);

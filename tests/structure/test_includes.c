@@ -30,8 +30,7 @@ static const struct room {
     {"src/api/", {"base/", "formats/", "model/", "network/", "backend/", "image/", "metrics/", "api/", "segrt/segrt.h"}},
     {"include/segrt/", {NULL}},
     {"tools/codecs/", {"codecs/", "segrt/segrt.h"}},
-    {"tools/segrt/", {"program/", "codecs/", "metrics/", "segrt/segrt.h"}},
-    {"tools/", {"codecs/", "segrt/segrt.h"}},
+    {"tools/segrt/", {"codecs/", "metrics/", "api/inside.h", "segrt/segrt.h"}},
     {"examples/", {"segrt/segrt.h"}},
 };
 

@@ -1,0 +1,23 @@
+/* inside: what our own program sees of the library beyond segrt.h: operations, profile, bisecting.  API layer; nothing
+ * here is exported. */
+#ifndef SEGRT_API_INSIDE_H
+#define SEGRT_API_INSIDE_H
+
+#include "api/engine.h"
+#include "backend/backend.h"
+
+/* segrt_session_open with a backend that times its steps (profile) or does one operation a step (no_fuse). */
+segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine, const segrt_session_options *options, bool no_fuse, bool profile,
+                                 segrt_error *error);
+
+/* Times of the last shape run, summed over runs; *rows live until the session runs again. */
+size_t session_profile(const segrt_session *session, const backend_profile_row **rows);
+
+/* Every operation's output goes to `observe` in later runs (NULL: no more). */
+void session_observe(segrt_session *session, observe_fn *observe, void *user);
+
+/* The network alone on pictures that have its size: pixels [n][h][w][3] R G B; labels [n][h][w] of label_bytes each. */
+segrt_status session_run_pixels(segrt_session *session, const uint8_t *pixels, int n, int h, int w, void *labels, int label_bytes,
+                                segrt_error *error);
+
+#endif

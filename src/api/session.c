@@ -1,0 +1,169 @@
+/* session: opens a backend for an engine and runs the network on it.  See session.h. */
+#include "api/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/inside.h"
+#include "api/sized.h"
+#include "image/image.h"
+
+/* "cuda:1" -> the backend and its ordinal. */
+static segrt_status choose_device(const char *name, const backend **device, int *ordinal, segrt_error *error)
+{
+    static const struct {
+        const char *name;
+        const backend *device;
+    } rows[] = {
+        {"auto", &backend_cpu},
+        {"cpu", &backend_cpu},
+        {"reference", &backend_reference},
+    };
+    *ordinal = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strcmp(name, rows[i].name)) {
+            *device = rows[i].device;
+            return SEGRT_OK;
+        }
+    if (!strncmp(name, "cuda", 4) && (!name[4] || name[4] == ':'))
+        return fail_with(error, SEGRT_DEVICE, "device '%s': this build has no CUDA backend", name);
+    return fail_with(error, SEGRT_ARGUMENT, "device '%.40s' is not known: auto, cpu, cuda, cuda:N or reference", name);
+}
+
+segrt_status segrt_session_open(segrt_session **out, const segrt_engine *engine, const segrt_session_options *options, segrt_error *error)
+{
+    return session_open_inside(out, engine, options, false, false, error);
+}
+
+segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine, const segrt_session_options *options, bool no_fuse, bool profile,
+                                 segrt_error *error)
+{
+    *out = NULL;
+    segrt_session_options o = {0};
+    const backend *device = NULL;
+    backend_options how = {.no_fuse = no_fuse, .profile = profile};
+    segrt_status status = sized_read(&o, sizeof o, options, "segrt_session_options", error);
+    if (!status)
+        status = choose_device(o.device ? o.device : "auto", &device, &how.device, error);
+    if (status)
+        return status;
+
+    segrt_session *session = memory_get_cleared(1, sizeof *session);
+    if (!session)
+        return fail_memory(error, sizeof *session, "a session");
+    session->engine = engine;
+    session->device = device;
+    session->pool = o.pool;
+    atomic_init(&session->cancel, false);
+    if (!session->pool) {
+        status = pool_open(&session->own_pool, o.threads, error);
+        if (status)
+            goto fail;
+        session->pool = session->own_pool;
+    }
+    how.precision = o.precision != SEGRT_PRECISION_DEFAULT ? o.precision : engine->profile.precision;
+    how.pool = session->pool;
+    status = device->open(&session->state, engine->net, &how, error);
+    if (status)
+        goto fail;
+    *out = session;
+    return SEGRT_OK;
+fail:
+    segrt_session_close(session);
+    return status;
+}
+
+void segrt_session_close(segrt_session *session)
+{
+    if (!session)
+        return;
+    session->device->close(session->state);
+    pool_close(session->own_pool);
+    resampler_close(session->fit);
+    resampler_close(session->resize);
+    session_buffer *const buffers[] = {&session->rgb, &session->fitted, &session->input, &session->tile, &session->logits, &session->average};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        memory_free(buffers[i]->data);
+    memory_free(session);
+}
+
+const char *segrt_session_device(const segrt_session *session) { return session->device->describe(session->state); }
+
+size_t segrt_session_memory(const segrt_session *session)
+{
+    const session_buffer *const buffers[] = {&session->rgb,  &session->fitted, &session->input,
+                                             &session->tile, &session->logits, &session->average};
+    size_t bytes = sizeof *session + session->device->memory(session->state);
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        bytes += buffers[i]->bytes;
+    return bytes + (session->fit ? resampler_memory(session->fit) : 0) + (session->resize ? resampler_memory(session->resize) : 0);
+}
+
+void segrt_session_cancel(segrt_session *session) { atomic_store(&session->cancel, true); }
+
+size_t session_profile(const segrt_session *session, const backend_profile_row **rows) { return session->device->profile(session->state, rows); }
+
+void session_observe(segrt_session *session, observe_fn *observe, void *user)
+{
+    session->observe = observe;
+    session->observe_user = user;
+}
+
+segrt_status session_buffer_need(session_buffer *buffer, size_t count, size_t size, const char *what, segrt_error *error)
+{
+    if (size && count > SIZE_MAX / size)
+        return fail_with(error, SEGRT_NO_MEMORY, "out of memory: %zu times %zu bytes for %s", count, size, what);
+    if (buffer->bytes >= count * size)
+        return SEGRT_OK;
+    memory_free(buffer->data);
+    *buffer = (session_buffer){.data = memory_get(count * size)};
+    if (!buffer->data)
+        return fail_memory(error, count * size, what);
+    buffer->bytes = count * size;
+    return SEGRT_OK;
+}
+
+segrt_status session_run(segrt_session *session, backend_run *run, segrt_error *error)
+{
+    if (session->engine->net->classes == 0)
+        return fail_with(error, SEGRT_NOT_SEGFORMER, "the model is a backbone without a decode head: it has no classes to give");
+    const segrt_status status = engine_check_shape(session->engine, run->n, run->h, run->w, error);
+    if (status)
+        return status;
+    run->cancel = &session->cancel;
+    run->observe = session->observe;
+    run->observe_user = session->observe_user;
+    return session->device->run(session->state, run, error);
+}
+
+segrt_status segrt_session_forward(segrt_session *session, const float *input, int32_t n, int32_t h, int32_t w, float *logits, segrt_error *error)
+{
+    if (!input || !logits || n < 1 || h < 1 || w < 1)
+        return fail_with(error, SEGRT_ARGUMENT, "segrt_session_forward wants an input of at least 1x3x1x1 and room for logits");
+    atomic_store(&session->cancel, false);
+    return session_run(session, &(backend_run){.n = n, .h = h, .w = w, .input = input, .logits = logits}, error);
+}
+
+segrt_status session_run_pixels(segrt_session *session, const uint8_t *pixels, int n, int h, int w, void *labels, int label_bytes,
+                                segrt_error *error)
+{
+    const label_output output = {
+        .labels = labels, .label_bytes = label_bytes, .stride = w, .picture_stride = (ptrdiff_t)h * w, .h = h, .w = w};
+    atomic_store(&session->cancel, false);
+    return session_run(session, &(backend_run){.n = n, .h = h, .w = w, .pixels = pixels, .output = output}, error);
+}
+
+void segrt_session_input_size(const segrt_session *session, const segrt_preprocessing *preprocessing, int32_t width, int32_t height,
+                              int32_t *input_width, int32_t *input_height)
+{
+    segrt_preprocessing p;
+    int w = 0, h = 0;
+    if (!session_preprocessing(session, preprocessing, &p, NULL))
+        image_input_size(&p, width, height, &w, &h);
+    *input_width = w;
+    *input_height = h;
+}
+
+segrt_status segrt_pool_open(segrt_pool **out, int32_t threads, segrt_error *error) { return pool_open(out, threads, error); }
+
+void segrt_pool_close(segrt_pool *pool) { pool_close(pool); }

@@ -16,6 +16,7 @@ struct segrt_engine {
     segrt_model_info info;            /* strings in memory */
     model_class *classes;             /* [info.classes] */
     segrt_preprocessing preprocessing;
+    const char *source;               /* path of the model it was made from, "" from memory */
     char source_digest[65];           /* SHA-256 of the weights file it was made from, in hex; "" where not known */
 };
 

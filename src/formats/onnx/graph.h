@@ -56,7 +56,7 @@ typedef enum onnx_attribute_kind {
     ONNX_ATTRIBUTE_INT = 2,
     ONNX_ATTRIBUTE_STRING = 3,
     ONNX_ATTRIBUTE_TENSOR = 4,
-    ONNX_ATTRIBUTE_GRAPH = 5, /* kept as bytes */
+    ONNX_ATTRIBUTE_GRAPH = 5, /* unread until onnx_graph_fold finds an If with a constant condition */
     ONNX_ATTRIBUTE_FLOATS = 6,
     ONNX_ATTRIBUTE_INTS = 7,
     ONNX_ATTRIBUTE_STRINGS = 8, /* kept as `count` alone */
@@ -71,8 +71,8 @@ typedef struct onnx_attribute {
     const onnx_tensor *tensor;
     const int64_t *ints;
     const float *floats;
-    size_t count; /* of ints, floats or strings; bytes of `graph` */
-    const void *graph;
+    size_t count; /* of ints, floats or strings */
+    const struct onnx_subgraph *graph; /* opaque */
     uint64_t offset;
 } onnx_attribute;
 

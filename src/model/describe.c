@@ -1,0 +1,46 @@
+/* describe: what a model answers about itself.  Model layer; the promises are segrt.h's. */
+#include <string.h>
+
+#include "image/palette.h"
+#include "model/model.h"
+
+void segrt_model_describe(const segrt_model *model, segrt_model_info *info)
+{
+    segrt_model_info whole = {
+        .size = info->size,
+        .family = model->family,
+        .variant = model->variant,
+        .classes = model->class_count,
+        .random_head = model->random_head,
+        .decoder_width = model->decoder_width,
+        .parameters = model->parameters,
+    };
+    for (int i = 0; i < STAGES; i++) {
+        whole.width[i] = model->stages[i].width;
+        whole.depth[i] = model->stages[i].depth;
+        whole.heads[i] = model->stages[i].heads;
+        whole.reduction[i] = model->stages[i].reduction;
+    }
+    memcpy(info, &whole, info->size < sizeof whole ? info->size : sizeof whole);
+}
+
+const char *segrt_model_class_name(const segrt_model *model, int32_t label)
+{
+    return label < 0 || label >= model->class_count ? NULL : model->classes[label].name;
+}
+
+void segrt_model_class_color(const segrt_model *model, int32_t label, uint8_t rgb[3])
+{
+    if (label < 0 || label >= model->class_count)
+        palette_color(0, rgb);
+    else
+        memcpy(rgb, model->classes[label].rgb, 3);
+}
+
+void segrt_model_preprocessing(const segrt_model *model, segrt_preprocessing *preprocessing)
+{
+    const size_t size = preprocessing->size < sizeof *preprocessing ? preprocessing->size : sizeof *preprocessing;
+    memcpy(preprocessing, &model->preprocessing, size);
+    if (size >= sizeof preprocessing->size)
+        preprocessing->size = size;
+}

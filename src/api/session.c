@@ -15,8 +15,7 @@ static segrt_status choose_device(const char *name, const backend **device, int 
         const char *name;
         const backend *device;
     } rows[] = {
-        {"auto", &backend_cpu},
-        {"cpu", &backend_cpu},
+        {"auto", &backend_reference},
         {"reference", &backend_reference},
     };
     *ordinal = 0;

@@ -158,7 +158,8 @@ static const char *copied_floats(builder *b, const char *name, int type, int ran
         out_of_memory(b);
         return name;
     }
-    memcpy(copy, data, (size_t)count * sizeof *copy);
+    if (count)
+        memcpy(copy, data, (size_t)count * sizeof *copy);
     c->floats = copy;
     return name;
 }

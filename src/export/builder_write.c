@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MODEL_IR_VERSION = 1, MODEL_PRODUCER = 2, MODEL_PRODUCER_VERSION = 3, MODEL_GRAPH = 7, MODEL_OPSET = 8 };
@@ -154,7 +155,7 @@ static segrt_status write_file(builder *b, const proto *model_head, const proto 
         close(descriptor);
     } else {
         put_model(&s, b, model_head, graph_name, header);
-        if (s.status == SEGRT_OK && (fflush(s.file) != 0 || fchmod(descriptor, 0644) != 0 || fsync(descriptor) != 0))
+        if (s.status == SEGRT_OK && (fflush(s.file) != 0 || fchmod(descriptor, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0 || fsync(descriptor) != 0))
             s.status = fail_with(error, SEGRT_IO, "cannot write: %s", strerror(errno));
         if (fclose(s.file) != 0 && s.status == SEGRT_OK)
             s.status = fail_with(error, SEGRT_IO, "cannot write: %s", strerror(errno));

@@ -14,7 +14,7 @@
 
 static const struct room {
     const char *path;
-    const char *sees[10]; /* prefixes of what is included */
+    const char *sees[11]; /* prefixes of what is included */
 } rooms[] = {
     /* The first row that fits counts: the narrower stands above. */
     {"src/base/", {"base/", "segrt/segrt.h"}},
@@ -27,7 +27,8 @@ static const struct room {
     {"src/backend/cpu/", {"base/", "model/", "network/", "backend/backend.h", "backend/cpu/", "segrt/segrt.h"}},
     {"src/backend/cuda/", {"base/", "model/", "network/", "backend/backend.h", "backend/cuda", "segrt/segrt.h"}},
     {"src/backend/", {"base/", "model/", "network/", "backend/", "segrt/segrt.h"}},
-    {"src/api/", {"base/", "formats/", "model/", "network/", "backend/", "image/", "metrics/", "api/", "segrt/segrt.h"}},
+    {"src/export/", {"base/", "formats/", "model/", "network/", "export/", "segrt/segrt.h"}},
+    {"src/api/", {"base/", "formats/", "model/", "network/", "backend/", "export/", "image/", "metrics/", "api/", "segrt/segrt.h"}},
     {"include/segrt/", {NULL}},
     {"tools/codecs/", {"codecs/", "segrt/segrt.h"}},
     {"tools/segrt/", {"codecs/", "metrics/", "api/inside.h", "segrt/segrt.h"}},

@@ -26,7 +26,7 @@ segrt_status session_preprocessing(const segrt_session *session, const segrt_pre
         resolved->resample = own->resample;
     const bool sized = resolved->resize != SEGRT_RESIZE_NONE;
     if ((sized && resolved->width < 1) || (resolved->resize >= SEGRT_RESIZE_FIT && resolved->height < 1) || resolved->window < 0 ||
-        resolved->stride < 0 || resolved->resize > SEGRT_RESIZE_FIT || resolved->resample > SEGRT_RESAMPLE_NEAREST)
+        resolved->stride < 0 || (resolved->window && resolved->stride > resolved->window) || resolved->resize > SEGRT_RESIZE_FIT || resolved->resample > SEGRT_RESAMPLE_NEAREST)
         return fail_with(error, SEGRT_ARGUMENT, "preprocessing: resize %d to %dx%d, window %d, stride %d makes no sense", (int)resolved->resize,
                          resolved->width, resolved->height, resolved->window, resolved->stride);
     return SEGRT_OK;

@@ -80,7 +80,8 @@ void segrt_session_close(segrt_session *session)
     pool_close(session->own_pool);
     resampler_close(session->fit);
     resampler_close(session->resize);
-    session_buffer *const buffers[] = {&session->rgb, &session->fitted, &session->input, &session->tile, &session->logits, &session->average};
+    slide_close(session->slide);
+    session_buffer *const buffers[] = {&session->rgb, &session->fitted, &session->input, &session->tile};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         memory_free(buffers[i]->data);
     memory_free(session);
@@ -90,11 +91,11 @@ const char *segrt_session_device(const segrt_session *session) { return session-
 
 size_t segrt_session_memory(const segrt_session *session)
 {
-    const session_buffer *const buffers[] = {&session->rgb,  &session->fitted, &session->input,
-                                             &session->tile, &session->logits, &session->average};
+    const session_buffer *const buffers[] = {&session->rgb, &session->fitted, &session->input, &session->tile};
     size_t bytes = sizeof *session + session->device->memory(session->state);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         bytes += buffers[i]->bytes;
+    bytes += session->slide ? slide_memory(session->slide) : 0;
     return bytes + (session->fit ? resampler_memory(session->fit) : 0) + (session->resize ? resampler_memory(session->resize) : 0);
 }
 
@@ -122,10 +123,15 @@ segrt_status session_buffer_need(session_buffer *buffer, size_t count, size_t si
     return SEGRT_OK;
 }
 
+segrt_status fail_headless(segrt_error *error)
+{
+    return fail_with(error, SEGRT_NOT_SEGFORMER, "the model is a backbone without a decode head: it has no classes to give");
+}
+
 segrt_status session_run(segrt_session *session, backend_run *run, segrt_error *error)
 {
     if (session->engine->net->classes == 0)
-        return fail_with(error, SEGRT_NOT_SEGFORMER, "the model is a backbone without a decode head: it has no classes to give");
+        return fail_headless(error);
     const segrt_status status = engine_check_shape(session->engine, run->n, run->h, run->w, error);
     if (status)
         return status;

@@ -8,6 +8,7 @@
 #include "api/engine.h"
 #include "backend/backend.h"
 #include "image/resample.h"
+#include "image/slide.h"
 
 /* Memory that only grows, so that a steady state allocates nothing. */
 typedef struct session_buffer {
@@ -30,8 +31,12 @@ struct segrt_session {
     session_buffer rgb, fitted, input;
     resampler *fit, *resize;     /* of the latest sizes; fit: the first of two resizes, where there are two */
     /* sliding window */
-    session_buffer tile, logits, average;
+    session_buffer tile;
+    slide *slide;                /* of the latest sizes */
 };
+
+/* The refusal of a backbone without a decode head. */
+segrt_status fail_headless(segrt_error *error);
 
 /* Runs the backend once: the shape checked against the profile, cancellation armed. */
 segrt_status session_run(segrt_session *session, backend_run *run, segrt_error *error);

@@ -143,6 +143,63 @@ static void what_breaks_the_contract_is_an_argument_error_in_words(void **state)
     close_tiny(&o);
 }
 
+static void a_sliding_window_averages_as_mmsegmentation_does(void **state)
+{
+    (void)state;
+    enum { W = 96, H = 64 };
+    static uint8_t rgb[H][W][3], labels[H][W];
+    static float logits[2][7][16][16];
+    opened o = open_tiny("reference", NETWORK_F32);
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++)
+            for (int c = 0; c < 3; c++)
+                rgb[y][x][c] = (uint8_t)(x * 5 * (c + 1) + y * 3 + (x / 11 ^ y / 5) * 29);
+    segrt_preprocessing p = {.size = sizeof p}, whole = {.size = sizeof whole, .resize = SEGRT_RESIZE_NONE};
+    p.resize = SEGRT_RESIZE_NONE;
+    p.window = 64;
+    p.stride = 48;
+    segrt_error error = {0};
+    const segrt_image picture = segrt_image_packed(SEGRT_RGB8, &rgb[0][0][0], W, H);
+    segrt_result result = {.size = sizeof result, .labels = labels};
+    if (segrt_session_segment(o.session, &picture, &p, &result, &error))
+        fail_msg("%s", error.message);
+    assert_int_equal(result.input_width, W);
+    /* Two windows, the second moved back to end at the side: columns 0..63 and 32..95. */
+    for (int i = 0; i < 2; i++) {
+        segrt_image window = {.format = SEGRT_RGB8, .width = 64, .height = H, .plane = {&rgb[0][32 * i][0]}, .stride = {W * 3}};
+        segrt_result part = {.size = sizeof part, .logits = &logits[i][0][0][0]};
+        assert_int_equal(segrt_session_segment(o.session, &window, &whole, &part, NULL), SEGRT_OK);
+    }
+    int wrong = 0;
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++) {
+            double best = -1e300;
+            int winner = 0;
+            for (int k = 0; k < 7; k++) {
+                double sum = 0;
+                int count = 0;
+                for (int i = 0; i < 2; i++) {
+                    const int at = x - 32 * i;
+                    if (at < 0 || at >= 64)
+                        continue;
+                    const double fy = fmax(0, (y + 0.5) / 4 - 0.5), fx = fmax(0, (at + 0.5) / 4 - 0.5);
+                    const int y0 = (int)fy, x0 = (int)fx, y1 = y0 < 15 ? y0 + 1 : 15, x1 = x0 < 15 ? x0 + 1 : 15;
+                    const double ty = fy - y0, tx = fx - x0;
+                    sum += (1 - ty) * ((1 - tx) * logits[i][k][y0][x0] + tx * logits[i][k][y0][x1]) +
+                           ty * ((1 - tx) * logits[i][k][y1][x0] + tx * logits[i][k][y1][x1]);
+                    count++;
+                }
+                if (sum / count > best) {
+                    best = sum / count;
+                    winner = k;
+                }
+            }
+            wrong += winner != labels[y][x];
+        }
+    assert_true(wrong <= 2); /* float32 sums against double: a tie may fall the other way */
+    close_tiny(&o);
+}
+
 static void an_input_below_what_the_reductions_allow_is_a_shape_error(void **state)
 {
     (void)state;
@@ -173,6 +230,7 @@ int main(void)
         cmocka_unit_test(the_reference_gives_the_golden_logits),
         cmocka_unit_test(a_picture_in_any_layout_gives_the_same_labels),
         cmocka_unit_test(what_breaks_the_contract_is_an_argument_error_in_words),
+        cmocka_unit_test(a_sliding_window_averages_as_mmsegmentation_does),
         cmocka_unit_test(an_input_below_what_the_reductions_allow_is_a_shape_error),
         cmocka_unit_test(an_unknown_device_is_named),
     };

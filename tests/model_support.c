@@ -170,6 +170,9 @@ segrt_model *random_model_open(const random_model *wanted)
         m.model->preprocessing.mean[c] = (float)mean[c];
         m.model->preprocessing.deviation[c] = (float)deviation[c];
     }
+    m.model->preprocessing.size = sizeof m.model->preprocessing;
+    m.model->preprocessing.resize = SEGRT_RESIZE_NONE;
+    m.model->preprocessing.resample = SEGRT_RESAMPLE_PILLOW_BILINEAR;
     m.model->path = "";
     m.model->family = "hf";
     m.model->variant = "custom";

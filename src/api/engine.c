@@ -1,4 +1,4 @@
-/* engine: builds an engine from a model and tells what it holds; see engine.h, and engine_store.c for its file. */
+/* engine: builds an engine from a model, opens and saves one, and tells what it holds; see engine.h. */
 #include "api/engine.h"
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include "api/sized.h"
 #include "backend/backend.h"
 #include "network/centring.h"
+#include "network/engine_file.h"
 
 /* ------------------------------------------------------------------------------------- profile */
 
@@ -151,6 +152,23 @@ static segrt_status describe_model(segrt_engine *engine, const segrt_model *mode
     return SEGRT_OK;
 }
 
+/* One precision for all operations. */
+static segrt_status choose_settings(segrt_engine *engine, segrt_error *error)
+{
+    arena scratch = {0};
+    operation *operations;
+    const segrt_status status = network_operations(engine->net, &scratch, &operations, &engine->setting_count, error);
+    arena_free(&scratch);
+    if (status)
+        return status;
+    engine->settings = arena_get(&engine->memory, engine->setting_count, sizeof *engine->settings);
+    if (!engine->settings)
+        return fail_memory(error, engine->setting_count * sizeof *engine->settings, "settings of operations");
+    for (size_t i = 0; i < engine->setting_count; i++)
+        engine->settings[i].precision = engine->profile.precision;
+    return SEGRT_OK;
+}
+
 segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, const segrt_build_options *options, network_width width,
                                 segrt_error *error)
 {
@@ -177,6 +195,8 @@ segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, co
             status = fail_memory(error, 1, "the command line");
     }
     engine->profile = o;
+    if (!status)
+        status = choose_settings(engine, error);
     if (!status && engine->net->classes && o.precision != SEGRT_FLOAT32)
         status = centre(engine->net, error);
     if (status) {
@@ -190,6 +210,33 @@ segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, co
 segrt_status segrt_engine_build(segrt_engine **out, const segrt_model *model, const segrt_build_options *options, segrt_error *error)
 {
     return engine_build_width(out, model, options, NETWORK_F32, error);
+}
+
+/* -------------------------------------------------------------------------------- open, save */
+
+segrt_status segrt_engine_open(segrt_engine **out, const char *path, segrt_error *error)
+{
+    *out = NULL;
+    if (!path)
+        return fail_with(error, SEGRT_ARGUMENT, "segrt_engine_open: no path");
+    segrt_engine *engine = memory_get_cleared(1, sizeof *engine);
+    if (!engine)
+        return fail_memory(error, sizeof *engine, "an engine");
+    segrt_status status = file_map_open(&engine->file, path, error);
+    if (!status)
+        status = engine_file_read(engine, error);
+    if (status) {
+        error_in_file(error, path);
+        segrt_engine_close(engine);
+        return status;
+    }
+    *out = engine;
+    return SEGRT_OK;
+}
+
+segrt_status segrt_engine_save(const segrt_engine *engine, const char *path, segrt_error *error)
+{
+    return path ? engine_file_write(engine, path, error) : fail_with(error, SEGRT_ARGUMENT, "segrt_engine_save: no path");
 }
 
 void segrt_engine_close(segrt_engine *engine)

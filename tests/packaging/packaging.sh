@@ -9,6 +9,9 @@ trap 'rm -rf "$work"' EXIT
 
 complain() { echo "packaging: $*" >&2; exit 1; }
 
+# The program runs and, without arguments, says how it is used (and fails, as it should).
+starts() { grep -q usage <<<"$("$@" 2>&1 </dev/null || true)"; }
+
 "$cmake" --install "$build" --prefix "$work/root" >/dev/null
 pc=$(dirname "$(find "$work/root" -name segrt.pc)")
 lib=$(dirname "$pc")
@@ -32,17 +35,17 @@ missing=$(comm -23 <(echo "$public") <(echo "$shared"))
 # pkg-config, shared and static.
 read -ra flags < <(pkg-config --cflags --libs segrt)
 "$compiler" "$source/examples/segment.c" "${flags[@]}" -o "$work/shared"
-LD_LIBRARY_PATH=$lib "$work/shared" 2>&1 </dev/null | grep -q usage || complain "the example does not start with the shared library"
+LD_LIBRARY_PATH=$lib starts "$work/shared" || complain "the example does not start with the shared library"
 mkdir "$work/static-only"
 cp "$lib/libsegrt.a" "$work/static-only/"
 read -ra flags < <(pkg-config --static --cflags --libs segrt)
 "$compiler" "$source/examples/segment.c" -L"$work/static-only" -Wl,-Bstatic -lsegrt -Wl,-Bdynamic "${flags[@]}" -o "$work/static"
-"$work/static" 2>&1 </dev/null | grep -q usage || complain "the example does not start with the static library"
+starts "$work/static" || complain "the example does not start with the static library"
 ! ldd "$work/static" | grep -q libsegrt || complain "the static example asks for the shared library"
 
 # CMake's package.
 "$cmake" -S "$here/consumer" -B "$work/consumer" -DCMAKE_C_COMPILER="$compiler" -DCMAKE_PREFIX_PATH="$work/root" -DEXAMPLE="$source/examples/segment.c" >/dev/null
 "$cmake" --build "$work/consumer" >/dev/null
 for way in shared static; do
-    "$work/consumer/segment_$way" 2>&1 </dev/null | grep -q usage || complain "the example built by CMake ($way) does not start"
+    starts "$work/consumer/segment_$way" || complain "the example built by CMake ($way) does not start"
 done

@@ -5,6 +5,7 @@
 
 #include "formats/json.h"
 #include "formats/safetensors/safetensors.h"
+#include "formats/torch/torch.h"
 #include "image/palette.h"
 #include "model/files.h"
 #include "model/load.h"
@@ -21,6 +22,9 @@ typedef struct weights_format {
 
 static const weights_format formats[] = {
     {"safetensors", safetensors_sniff, safetensors_read, NULL},
+    {"PyTorch zip", torch_zip_sniff, torch_zip_read, NULL},
+    {"PyTorch legacy", torch_legacy_sniff, torch_legacy_read, NULL},
+    {"pickle", torch_pickle_sniff, torch_pickle_read, NULL},
 };
 
 static const weights_format *format_of(const file_map *file)
@@ -69,6 +73,14 @@ static segrt_status open_weights_file(opening *o, const char *name, file_map *fi
     return status;
 }
 
+/* Names the file of the model that a failure is about, with its folder. */
+static void name_file(opening *o, const char *name)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s%s", o->files.folder ? o->files.folder : "", name);
+    error_in_file(o->error, path);
+}
+
 static segrt_status read_tensors(opening *o, const char *name, const file_map *file)
 {
     const weights_format *format = format_of(file);
@@ -80,7 +92,7 @@ static segrt_status read_tensors(opening *o, const char *name, const file_map *f
     else
         status = format->read(&o->weights, file, o->error);
     if (status)
-        error_in_file(o->error, name);
+        name_file(o, name);
     return status;
 }
 
@@ -151,7 +163,7 @@ static segrt_status read_config(opening *o)
     status = model_config_read(&o->config, &o->model->memory, &file, o->error);
     file_map_close(&file);
     if (status)
-        error_in_file(o->error, "config.json");
+        name_file(o, "config.json");
     return status;
 }
 
@@ -167,7 +179,7 @@ static segrt_status read_preprocessing(opening *o)
     status = model_preprocessing_read(&m->preprocessing, &file, o->error);
     file_map_close(&file);
     if (status)
-        error_in_file(o->error, "preprocessor_config.json");
+        name_file(o, "preprocessor_config.json");
     return status;
 }
 

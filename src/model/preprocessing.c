@@ -1,8 +1,6 @@
 /* preprocessing: see preprocessing.h. */
 #include "model/preprocessing.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "formats/json.h"
@@ -111,32 +109,44 @@ segrt_status model_preprocessing_read(segrt_preprocessing *out, const file_map *
     return status;
 }
 
-/* The number behind `key` in a configuration written as Python, such as "crop_size=(1024, 1024)"; 0: none. */
-static int number_after(const char *text, const char *key)
+/* The number behind `key` in text[0 .. length), such as "crop_size=(1024, 1024)"; 0: none. */
+static int number_after(const char *text, size_t length, const char *key)
 {
-    const char *at = text ? strstr(text, key) : NULL;
+    const char *at = memmem(text, length, key, strlen(key)), *end = text + length;
     if (!at)
         return 0;
-    at += strlen(key);
-    at += strspn(at, " =([");
-    char digits[8] = "";
-    const size_t length = strspn(at, "0123456789");
-    if (!length || length >= sizeof digits)
-        return 0;
-    memcpy(digits, at, length);
-    const int number = atoi(digits);
-    return number <= SIDE_CAP ? number : 0;
+    for (at += strlen(key); at < end && strchr(" =([\n", *at); at++) {
+    }
+    long number = 0;
+    for (; at < end && *at >= '0' && *at <= '9' && number <= SIDE_CAP; at++)
+        number = 10 * number + (*at - '0');
+    return number <= SIDE_CAP ? (int)number : 0;
 }
 
+/* Length of the text up to the bracket that closes the first one in it. */
+static size_t bracketed(const char *text)
+{
+    size_t at = 0;
+    int depth = 0;
+    for (; text[at]; at++) {
+        depth += (text[at] == '(') - (text[at] == ')');
+        if (text[at] == ')' && depth <= 0)
+            break;
+    }
+    return at;
+}
+
+/* test_cfg=dict(mode='slide', crop_size=(1024, 1024), stride=(768, 768)), somewhere in a configuration written as Python. */
 static void set_window(segrt_preprocessing *p, const char *config_text)
 {
-    const char *test = config_text ? strstr(config_text, "test_cfg") : NULL;
-    const char *mode = test ? strstr(test, "'slide'") : NULL;
-    if (!mode)
-        return;
-    const int window = number_after(test, "crop_size"), stride = number_after(test, "stride");
-    if (window && stride && stride <= window)
-        p->window = window, p->stride = stride;
+    static const char key[] = "test_cfg";
+    for (const char *test = config_text; test && (test = strstr(test, key)) != NULL;) {
+        test += sizeof key - 1;
+        const size_t length = bracketed(test);
+        const int window = number_after(test, length, "crop_size"), stride = number_after(test, length, "stride");
+        if (memmem(test, length, "slide", 5) && window && stride && stride <= window)
+            p->window = window, p->stride = stride;
+    }
 }
 
 segrt_preprocessing model_preprocessing_default(const char *family, int classes, const char *config_text)

@@ -28,6 +28,7 @@ typedef struct decoder {
     const decode_input *in;
     segrt_error *error;
     segrt_status status;
+    int orientation;
 } decoder;
 
 static _Noreturn void stop(decoder *d, segrt_status status, const char *what)
@@ -120,6 +121,7 @@ static void decode(decoder *d, codec_picture *out)
     struct jpeg_decompress_struct *jpeg = &d->jpeg;
     jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(jpeg, TRUE);
+    d->orientation = orientation(d);
     if (jpeg->num_components != 1 && jpeg->num_components != 3 && jpeg->num_components != 4)
         stop(d, SEGRT_UNSUPPORTED, "is neither grey nor RGB nor CMYK");
     if (jpeg->data_precision != 8)
@@ -157,7 +159,6 @@ segrt_status decode_jpeg(codec_picture *out, const decode_input *in, segrt_error
     d->errors.emit_message = on_message;
     d->errors.output_message = on_output;
     d->jpeg.client_data = d;
-    int turn = 1;
     if (!setjmp(d->failed)) {
         jpeg_create_decompress(&d->jpeg);
         d->progress.progress_monitor = on_progress;
@@ -172,9 +173,8 @@ segrt_status decode_jpeg(codec_picture *out, const decode_input *in, segrt_error
         d->jpeg.src = &d->source;
         decode(d, out);
     }
-    segrt_status status = d->status;
-    if (!status)
-        turn = orientation(d);
+    const segrt_status status = d->status;
+    const int turn = d->orientation;
     jpeg_destroy_decompress(&d->jpeg);
     free(d);
     return status ? status : decode_orient(out, turn, in->most_bytes, error);

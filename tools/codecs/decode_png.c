@@ -6,6 +6,7 @@
 
 #include <spng.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     MOST_RATIO = 8 * 1032,  /* deflate makes at most 1032 bytes of one ("deflate" in zlib's technical notes), each of 8 pixels */
@@ -21,8 +22,27 @@ static segrt_status fail_png(segrt_error *error, int code)
     return codec_fail(error, SEGRT_MALFORMED, SEGRT_NO_OFFSET, "PNG: %s", spng_strerror(code));
 }
 
+/* Walks over the chunks: a file that was cut anywhere is known before a pixel of it is decoded. */
+static segrt_status check_end(const decode_input *in, segrt_error *error)
+{
+    enum { SIGNATURE = 8, FRAME = 12 }; /* a chunk's length, type and checksum */
+    for (size_t at = SIGNATURE; in->size - at >= FRAME;) {
+        const uint8_t *chunk = in->data + at;
+        const size_t length = (size_t)chunk[0] << 24 | (size_t)chunk[1] << 16 | (size_t)chunk[2] << 8 | chunk[3];
+        if (!memcmp(chunk + 4, "IEND", 4))
+            return SEGRT_OK;
+        if (length > in->size - at - FRAME)
+            break;
+        at += FRAME + length;
+    }
+    return codec_fail(error, SEGRT_MALFORMED, in->size, "PNG: ends early: %zu bytes without an end", in->size);
+}
+
 static segrt_status open_png(spng_ctx **out, struct spng_ihdr *header, const decode_input *in, segrt_error *error)
 {
+    *out = NULL;
+    if (check_end(in, error))
+        return SEGRT_MALFORMED;
     spng_ctx *png = *out = spng_ctx_new(0);
     if (!png)
         return fail_png(error, SPNG_EMEM);

@@ -1,0 +1,169 @@
+/* common_rows: norms, conversions and the softmax: whatever works on one row of floats at a time, for any vector of
+ * vector_<level>.h. */
+#ifndef SEGRT_COMMON_ROWS_H
+#define SEGRT_COMMON_ROWS_H
+
+#include <math.h>
+
+#include "backend/cpu/kernels/common_operand.h"
+
+static inline vf part(const float *p, int count) { return count >= VL ? v_load(p) : v_load_part(p, count); }
+static inline void put(float *p, vf x, int count)
+{
+    if (count >= VL)
+        v_store(p, x);
+    else
+        v_store_part(p, x, count);
+}
+
+static inline float sum_of_squares(const float *x, int n)
+{
+    vf s = v_zero();
+    for (int j = 0; j < n; j += VL) {
+        const vf v = part(x + j, n - j);
+        s = v_fma(v, v, s);
+    }
+    return v_sum(s);
+}
+
+static inline float rstd_of(const float *x, int n, float eps) { return 1.0f / sqrtf(sum_of_squares(x, n) / (float)n + eps); }
+
+static void rstd(const float *x, ptrdiff_t x_row, int m, int n, float eps, float *out)
+{
+    for (int i = 0; i < m; i++)
+        out[i] = rstd_of(x + i * x_row, n, eps);
+}
+
+static void operands(const float *x, ptrdiff_t x_row, int m, int n, const float *row_scale, void *out, ptrdiff_t out_row)
+{
+    const int padded = (n + LANES - 1) / LANES * LANES, unit = K_UNIT, end = (n + unit - 1) / unit * unit;
+    for (int i = 0; i < m; i++) {
+        operand *to = (operand *)out + i * out_row;
+        const vf scale = v_set(row_scale ? row_scale[i] : 1.0f);
+        for (int j = 0; j < padded && j < end; j += VL) {
+            const vf v = j < n ? v_mul(part(x + i * x_row + j, n - j), scale) : v_zero();
+            o_store_part(to + j, v, end - j < VL ? end - j : VL);
+        }
+    }
+}
+
+static void patch_norm(float *x, int n, const float *bias, const float *gamma, const float *beta, float eps)
+{
+    vf s = v_zero();
+    for (int j = 0; j < n; j += VL) {
+        const vf v = v_add(part(x + j, n - j), part(bias + j, n - j));
+        put(x + j, v, n - j);
+        s = v_fma(v, v, s);
+    }
+    const vf scale = v_set(1.0f / sqrtf(v_sum(s) / (float)n + eps));
+    s = v_zero();
+    for (int j = 0; j < n; j += VL) {
+        const vf v = v_fma(v_mul(part(x + j, n - j), scale), part(gamma + j, n - j), part(beta + j, n - j));
+        put(x + j, v, n - j);
+        s = v_add(s, v);
+    }
+    const vf mean = v_set(v_sum(s) / (float)n);
+    for (int j = 0; j < n; j += VL)
+        put(x + j, v_sub(part(x + j, n - j), mean), n - j);
+}
+
+static void stage_norm(const float *x, ptrdiff_t x_row, int m, int n, const float *offset, float eps, float *f, ptrdiff_t f_row)
+{
+    for (int i = 0; i < m; i++) {
+        const vf scale = v_set(rstd_of(x + i * x_row, n, eps));
+        for (int j = 0; j < n; j += VL)
+            put(f + i * f_row + j, v_sub(v_mul(part(x + i * x_row + j, n - j), scale), part(offset + j, n - j)), n - j);
+    }
+}
+
+/* 2^x, x <= 0 or small: 2^n times a polynomial in the fraction, |fraction| <= 1/2, relative error 7.5e-8; below 2^-126: 2^-126. */
+static inline vf v_exp2(vf x)
+{
+    x = v_max(x, v_set(-126.0f));
+    const vf n = v_round(x), f = v_sub(x, n);
+    vf p = v_set(0.00132764717f);
+    p = v_fma(p, f, v_set(0.00967554154f));
+    p = v_fma(p, f, v_set(0.0555071328f));
+    p = v_fma(p, f, v_set(0.240221197f));
+    p = v_fma(p, f, v_set(0.693146967f));
+    p = v_fma(p, f, v_set(1.00000007f));
+    return v_scale2(p, n);
+}
+
+/* Rounded as it will be read, so that weights sum to what their sum says. */
+static inline vf o_rounded(vf x)
+{
+#ifdef OPERAND_BF16
+    uint16_t kept[VL];
+    v_store_bf16(kept, x);
+    return v_load_bf16(kept);
+#else
+    return x;
+#endif
+}
+
+static void softmax(const float *scores, ptrdiff_t s_row, int m, int n, bool first, float *maximum, float *sum, float *shrink, void *weights,
+                    ptrdiff_t w_row)
+{
+    const int unit = K_UNIT, end = (n + unit - 1) / unit * unit;
+    for (int i = 0; i < m; i++) {
+        const float *s = scores + i * s_row;
+        operand *w = (operand *)weights + i * w_row;
+        float highest = first ? s[0] : maximum[i];
+        vf high = v_set(highest), high2 = high;
+        int j = 0;
+        for (; j + 2 * VL <= n; j += 2 * VL) {
+            high = v_max(high, v_load(s + j));
+            high2 = v_max(high2, v_load(s + j + VL));
+        }
+        for (; j + VL <= n; j += VL)
+            high = v_max(high, v_load(s + j));
+        highest = v_highest(v_max(high, high2));
+        for (; j < n; j++)
+            highest = s[j] > highest ? s[j] : highest;
+        const float older = first ? 0.0f : exp2f(maximum[i] - highest);
+        maximum[i] = highest;
+        const vf top = v_set(highest);
+        vf total = v_zero();
+        for (j = 0; j + VL <= n; j += VL) {
+            const vf p = o_rounded(v_exp2(v_sub(v_load(s + j), top)));
+            o_store(w + j, p);
+            total = v_add(total, p);
+        }
+        float all = v_sum(total);
+        if (j < n) {
+            float rest[VL];
+            v_store(rest, o_rounded(v_exp2(v_sub(v_load_part(s + j, n - j), top))));
+            for (int r = 0; j < n; j++, r++) {
+                w[j] = o_of(rest[r]);
+                all += rest[r];
+            }
+        }
+        for (; j < end; j++)
+            w[j] = o_of(0);
+        sum[i] = first ? all : sum[i] * older + all;
+        shrink[i] = older;
+    }
+}
+
+static void scale_rows(float *x, ptrdiff_t x_row, int m, int n, const float *scale)
+{
+    for (int i = 0; i < m; i++) {
+        const vf factor = v_set(scale[i]);
+        for (int j = 0; j < n; j += VL)
+            put(x + i * x_row + j, v_mul(part(x + i * x_row + j, n - j), factor), n - j);
+    }
+}
+
+static void attend_out(const float *x, ptrdiff_t x_row, const float *sum, int m, int n, const float *bias, float *out, ptrdiff_t out_row)
+{
+    for (int i = 0; i < m; i++) {
+        const vf scale = v_set(1.0f / sum[i]);
+        for (int j = 0; j < n; j += VL) {
+            const vf older = v_add(part(out + i * out_row + j, n - j), part(bias + j, n - j));
+            put(out + i * out_row + j, v_fma(part(x + i * x_row + j, n - j), scale, older), n - j);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,25 @@
+/* common_table: the table of a level, from the common text. */
+#ifndef SEGRT_COMMON_TABLE_H
+#define SEGRT_COMMON_TABLE_H
+
+#include "backend/cpu/kernels/common_depthwise.h"
+#include "backend/cpu/kernels/common_gemm.h"
+#include "backend/cpu/kernels/common_head.h"
+#include "backend/cpu/kernels/common_rows.h"
+#include "backend/cpu/kernels/tables.h"
+
+#ifdef OPERAND_BF16
+#define COMMON_PRECISION SEGRT_BFLOAT16
+#else
+#define COMMON_PRECISION SEGRT_FLOAT32
+#endif
+
+#define COMMON_TABLE(text, cpu_level)                                                                                                      \
+    {                                                                                                                                      \
+        .name = text, .level = cpu_level, .precision = COMMON_PRECISION, .operand_bytes = sizeof(operand), .k_unit = K_UNIT,               \
+        .tile_rows = TILE_ROWS, .panel_bytes = panel_bytes, .packed_at = packed_at, .pack_rows = pack_rows, .pack_columns = pack_columns, .gemm = gemm,            \
+        .rstd = rstd, .operands = operands, .patch_norm = patch_norm, .stage_norm = stage_norm, .softmax = softmax,                        \
+        .scale_rows = scale_rows, .attend_out = attend_out, .depthwise = depthwise, .merge = merge, .label = label,                        \
+    }
+
+#endif

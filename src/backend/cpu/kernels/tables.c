@@ -1,0 +1,12 @@
+/* tables: see kernels.h. */
+#include "backend/cpu/kernels/tables.h"
+
+const cpu_kernels *const cpu_kernel_tables[] = {
+#if defined(__x86_64__)
+    &cpu_kernels_f32_avx2,
+    &cpu_kernels_bf16_avx2,
+#endif
+    &cpu_kernels_f32_portable,
+    &cpu_kernels_bf16_portable,
+};
+const size_t cpu_kernel_table_count = sizeof cpu_kernel_tables / sizeof *cpu_kernel_tables;

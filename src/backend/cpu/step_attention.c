@@ -1,0 +1,192 @@
+/* step_attention: query, scores, softmax, values, projection and residual for blocks of tokens; the scores exist for one
+ * block of tokens and one tile of keys at a time. */
+#include <string.h>
+
+#include "backend/cpu/steps.h"
+
+enum {
+    BLOCK = 48,     /* tokens at once */
+    KEY_TILE = 256, /* keys at once: scores are 48 KB, keys of one head (d = 64) 64 */
+};
+
+typedef struct attention_space {
+    void *x;       /* [BLOCK][c] operands, where these are not floats */
+    float *rstd;   /* [BLOCK] */
+    void *q;       /* [BLOCK][c] operands */
+    float *scores; /* [BLOCK][KEY_TILE] */
+    void *weights; /* the same as operands: over the scores where operands are floats */
+    float *sums;   /* [BLOCK][d rounded up to PANEL] */
+    float *maximum, *sum, *shrink; /* [BLOCK] */
+    void *out;     /* [BLOCK][c] operands: what the heads gave */
+} attention_space;
+
+static attention_space lay_out(const cpu_state *cpu, int stage, bump *b)
+{
+    const cpu_kernels *k = cpu->k;
+    const network_stage *s = &cpu->net->stages[stage];
+    const size_t c = (size_t)round_up(s->width, LINE), d = (size_t)round_up(s->width / s->heads, PANEL);
+    const bool floats = k->operand_bytes == sizeof(float);
+    attention_space a;
+    a.x = bump_operands(b, k, floats ? 0 : BLOCK * c);
+    a.rstd = bump_floats(b, BLOCK);
+    a.q = bump_operands(b, k, BLOCK * c);
+    a.scores = bump_floats(b, BLOCK * KEY_TILE);
+    a.weights = floats ? (void *)a.scores : bump_operands(b, k, BLOCK * KEY_TILE);
+    a.sums = bump_floats(b, BLOCK * d);
+    a.maximum = bump_floats(b, BLOCK);
+    a.sum = bump_floats(b, BLOCK);
+    a.shrink = bump_floats(b, BLOCK);
+    a.out = bump_operands(b, k, BLOCK * c);
+    return a;
+}
+
+void attention_plan(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step)
+{
+    const stage_shape *at = &plan->shape.stage[step->first.stage];
+    bump b = {0};
+    lay_out(cpu, step->first.stage, &b);
+    step->workspace = b.used;
+    step_split(cpu, plan, step, at->h * at->w, 8, BLOCK, BLOCK);
+}
+
+/* One head: sums [m][d rounded up] of values under weights that sum to a.sum. */
+static void attend(const step_run *job, int picture, int head, const attention_space *a, const void *q, ptrdiff_t q_row, int m,
+                   const float *row_scale, const float *shift)
+{
+    const cpu_kernels *k = job->cpu->k;
+    const stage_shape *at = step_shape(job);
+    const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
+    const int d = stage->width / stage->heads, keys = at->key_h * at->key_w, width = round_up(d, PANEL);
+    const size_t key_panel = k->panel_bytes(d), key_head = (size_t)(round_up(keys, PANEL) / PANEL) * key_panel;
+    const size_t value_panel = k->panel_bytes(keys), value_head = (size_t)(width / PANEL) * value_panel;
+    const char *all_k = (const char *)step_in(job, ROLE_KEYS, picture) + (size_t)head * key_head;
+    const char *all_v = (const char *)step_in(job, ROLE_VALUES, picture) + (size_t)head * value_head;
+    for (int j0 = 0; j0 < keys; j0 += KEY_TILE) {
+        const int n = least(KEY_TILE, keys - j0);
+        k->gemm(&(gemm_args){.m = m, .n = n, .k = d, .a = q, .a_row = q_row, .a_panel = lanes_of(k), .b = all_k + (size_t)(j0 / PANEL) * key_panel,
+                             .b_panel = key_panel, .c = a->scores, .c_row = KEY_TILE, .c_panel = FLOATS, .row_scale = row_scale,
+                             .bias = shift ? shift + j0 : NULL});
+        k->softmax(a->scores, KEY_TILE, m, n, j0 == 0, a->maximum, a->sum, a->shrink, a->weights, KEY_TILE);
+        if (j0)
+            k->scale_rows(a->sums, width, m, width, a->shrink);
+        k->gemm(&(gemm_args){.m = m, .n = d, .k = n, .a = a->weights, .a_row = KEY_TILE, .a_panel = lanes_of(k),
+                             .b = all_v + k->panel_bytes(j0), .b_panel = value_panel, .c = a->sums, .c_row = width, .c_panel = FLOATS,
+                             .add = j0 ? a->sums : NULL, .add_row = width, .add_panel = FLOATS});
+    }
+}
+
+/* All heads of queries q [m][q_row] into out [m][out_row] operands. */
+static void attend_heads(const step_run *job, int picture, const attention_space *a, const void *q, ptrdiff_t q_row, int m, void *out,
+                         ptrdiff_t out_row)
+{
+    const cpu_kernels *k = job->cpu->k;
+    const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
+    const int d = stage->width / stage->heads, width = round_up(d, PANEL);
+    for (int head = 0; head < stage->heads; head++) {
+        const size_t column = (size_t)(head * d);
+        attend(job, picture, head, a, offset_operands(k, q, column), q_row, m, NULL, NULL);
+        for (int i = 0; i < m; i++)
+            a->sum[i] = 1.0f / a->sum[i];
+        k->operands(a->sums, width, m, d, a->sum, (char *)out + column * (size_t)k->operand_bytes, out_row);
+    }
+}
+
+static void one_head(const step_run *job, int picture, const attention_space *a, float *x, int m)
+{
+    const cpu_kernels *k = job->cpu->k;
+    const packed_block *block = step_block(job);
+    const int c = job->cpu->net->stages[job->step->first.stage].width;
+    ptrdiff_t row;
+    const void *q = as_operands(k, x, m, c, a->x, &row);
+    k->rstd(x, c, m, c, block->eps1, a->rstd);
+    attend(job, picture, 0, a, q, row, m, a->rstd, step_in(job, ROLE_SHIFT, picture));
+    k->attend_out(a->sums, round_up(c, PANEL), a->sum, m, c, block->out_bias, x, c);
+}
+
+static void query(const step_run *job, const attention_space *a, const float *x, int m, void *q, ptrdiff_t q_row)
+{
+    const cpu_kernels *k = job->cpu->k;
+    const packed_block *block = step_block(job);
+    const int c = job->cpu->net->stages[job->step->first.stage].width;
+    ptrdiff_t row;
+    const void *in = as_operands(k, x, m, c, a->x, &row);
+    k->rstd(x, c, m, c, block->eps1, a->rstd);
+    k->gemm(&(gemm_args){.m = m, .n = c, .k = c, .a = in, .a_row = row, .a_panel = lanes_of(k), .b = block->query.b, .b_panel = block->query.b_panel,
+                         .c = q, .c_row = q_row, .c_panel = lanes_of(k), .narrow = true, .row_scale = a->rstd, .bias = block->query.bias});
+}
+
+void attention_run(const step_run *job, void *workspace, int piece)
+{
+    const cpu_kernels *k = job->cpu->k;
+    const packed_block *block = step_block(job);
+    const stage_shape *at = step_shape(job);
+    const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
+    const int c = stage->width, row = round_up(c, LINE);
+    bump b = {.base = workspace};
+    const attention_space a = lay_out(job->cpu, job->step->first.stage, &b);
+    int picture, begin, end;
+    step_band(job, piece, at->h * at->w, &picture, &begin, &end);
+    for (int t = begin; t < end; t += BLOCK) {
+        const int m = least(BLOCK, end - t);
+        float *x = (float *)step_in(job, ROLE_X, picture) + (size_t)t * (size_t)c;
+        if (stage->heads == 1) {
+            one_head(job, picture, &a, x, m);
+            continue;
+        }
+        query(job, &a, x, m, a.q, row);
+        attend_heads(job, picture, &a, a.q, row, m, a.out, row);
+        linear(k, &block->project, a.out, row, m, NULL, x, block->out_bias, x, c);
+    }
+}
+
+/* ------------------------------------------------------------------ one operation at a time */
+
+typedef void block_fn(const step_run *job, int picture, const attention_space *a, int t, int m);
+
+static void run_blocks(const step_run *job, void *workspace, int piece, block_fn *run)
+{
+    const stage_shape *at = step_shape(job);
+    bump b = {.base = workspace};
+    const attention_space a = lay_out(job->cpu, job->step->first.stage, &b);
+    int picture, begin, end;
+    step_band(job, piece, at->h * at->w, &picture, &begin, &end);
+    for (int t = begin; t < end; t += BLOCK)
+        run(job, picture, &a, t, least(BLOCK, end - t));
+}
+
+static void query_block(const step_run *job, int picture, const attention_space *a, int t, int m)
+{
+    const size_t c = (size_t)job->cpu->net->stages[job->step->first.stage].width, at = (size_t)t * c;
+    query(job, a, (const float *)step_in(job, ROLE_X, picture) + at, m,
+          (char *)step_out(job, ROLE_QUERY, picture) + at * (size_t)job->cpu->k->operand_bytes, (ptrdiff_t)c);
+}
+
+static void attend_block(const step_run *job, int picture, const attention_space *a, int t, int m)
+{
+    const cpu_kernels *k = job->cpu->k;
+    const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
+    const size_t c = (size_t)stage->width, at = (size_t)t * c;
+    if (stage->heads == 1) {
+        one_head(job, picture, a, (float *)step_in(job, ROLE_X, picture) + at, m);
+        return;
+    }
+    const size_t bytes = at * (size_t)k->operand_bytes;
+    attend_heads(job, picture, a, (const char *)step_in(job, ROLE_QUERY, picture) + bytes, (ptrdiff_t)c, m,
+                 (char *)step_out(job, ROLE_ATTENDED, picture) + bytes, (ptrdiff_t)c);
+}
+
+static void project_block(const step_run *job, int picture, const attention_space *a, int t, int m)
+{
+    (void)a;
+    const cpu_kernels *k = job->cpu->k;
+    const packed_block *block = step_block(job);
+    const int c = job->cpu->net->stages[job->step->first.stage].width;
+    const size_t at = (size_t)t * (size_t)c;
+    float *x = (float *)step_in(job, ROLE_X, picture) + at;
+    linear(k, &block->project, (const char *)step_in(job, ROLE_ATTENDED, picture) + at * (size_t)k->operand_bytes, c, m, NULL, x,
+           block->out_bias, x, c);
+}
+
+void query_run(const step_run *job, void *workspace, int piece) { run_blocks(job, workspace, piece, query_block); }
+void attend_run(const step_run *job, void *workspace, int piece) { run_blocks(job, workspace, piece, attend_block); }
+void project_run(const step_run *job, void *workspace, int piece) { run_blocks(job, workspace, piece, project_block); }

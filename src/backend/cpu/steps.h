@@ -1,0 +1,24 @@
+/* steps: plan and run functions of the registry's rows, one pair for each step_*.c part. */
+#ifndef SEGRT_CPU_STEPS_H
+#define SEGRT_CPU_STEPS_H
+
+#include "backend/cpu/state.h"
+
+typedef void step_plan_fn(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step);
+typedef void step_run_fn(const step_run *job, void *workspace, int piece);
+
+step_plan_fn patch_plan, keys_plan, attention_plan, ffn_plan, norm_plan, level_plan, pixels_plan;
+step_plan_fn wide_plan, merge_plan, classify_plan, label_plan;
+step_run_fn patch_run, reduce_run, keys_run, reduce_keys_run, attention_run, query_run, attend_run, project_run, ffn_run, norm_run, level_run,
+    pixels_run;
+step_run_fn fc1_run, depthwise_run, fc2_run, merge_run, classify_run, label_run;
+
+/* level f of m tokens into `to` (c, its strides, narrow, relu, add, bias); the rest of `to` is filled in. */
+void level_product(const cpu_state *cpu, int stage, const float *f, int m, void *f_scratch, void *inner_scratch, gemm_args to);
+
+/* Levels 1 to 3 upsampled and added, columns [x0, x0 + count) of quarter row y of one picture, one column group; `line` is
+ * scratch [merge_line_floats].  bias [FLOATS] or NULL. */
+void merge_columns(const step_run *job, int picture, int y, int x0, int count, int group, const float *bias, float *line, float *out);
+size_t merge_line_floats(const network_shape *shape);
+
+#endif

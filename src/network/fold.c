@@ -15,13 +15,13 @@ static segrt_status fold_stage(fold *f)
         return fail_memory(f->error, (size_t)from->depth * sizeof *to->blocks, "the network's blocks");
 
     segrt_status status = fold_patch(f);
-    arena_free(&f->scratch);
+    fold_release(f);
     for (f->block = 0; !status && f->block < from->depth; f->block++) {
         status = fold_attention(f, &from->blocks[f->block], &to->blocks[f->block]);
-        arena_free(&f->scratch);
+        fold_release(f);
         if (!status)
             status = fold_feed_forward(f, &from->blocks[f->block], &to->blocks[f->block]);
-        arena_free(&f->scratch);
+        fold_release(f);
     }
     f->block = -1;
     if (status)
@@ -49,7 +49,7 @@ segrt_status network_fold(network **out, const segrt_model *model, network_width
     }
     for (f.stage = 0; f.stage < STAGES; f.stage++) {
         status = fold_stage(&f);
-        arena_free(&f.scratch);
+        fold_release(&f);
         if (status)
             goto fail;
     }
@@ -57,12 +57,12 @@ segrt_status network_fold(network **out, const segrt_model *model, network_width
     status = fold_head(&f);
     if (status)
         goto fail;
-    arena_free(&f.scratch);
+    fold_release(&f);
     *out = net;
     return SEGRT_OK;
 
 fail:
-    arena_free(&f.scratch);
+    fold_release(&f);
     network_close(net);
     return status;
 }

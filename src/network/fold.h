@@ -7,17 +7,23 @@
 
 #include "network/network.h"
 
+enum { FOLD_SCRATCH = 64 }; /* arrays that the largest part, the head, takes at once: 32 */
+
 typedef struct fold {
     network *net;
     const segrt_model *model;
     network_width width;
-    arena scratch;       /* the doubles of the part at hand; emptied after each part */
+    double *scratch[FOLD_SCRATCH]; /* the doubles of the part at hand; emptied after each part */
+    int scratch_count;
     segrt_error *error;
     int stage, block;    /* what is being folded, for messages; -1: none */
 } fold;
 
 /* `count` doubles, zero, until the part ends; NULL (with the error recorded) where memory is short. */
 double *fold_scratch(fold *f, size_t count);
+
+/* Gives all of it back. */
+void fold_release(fold *f);
 
 /* The model's numbers as doubles in scratch; all `missing` where `from` is NULL. */
 double *fold_wide(fold *f, const float *from, size_t count, double missing);

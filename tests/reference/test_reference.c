@@ -1,5 +1,5 @@
-/* The folded network gives what the published one gives: models of every structure, odd sizes, both
- * widths of weights. */
+/* The folded network gives what the published one gives, logits and stage outputs: models of every structure, odd
+ * sizes, both widths of weights. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,37 +63,61 @@ static double relative_difference(const double *a, const double *b, size_t n, si
     return sqrt(difference / norm);
 }
 
-/* Relative difference between folded and published logits; offsets: drawn ones are set. */
+/* Worst relative difference of a stage's output: folded x^ - offset against the published gamma x^ + beta. */
+static double stage_difference(const segrt_model *model, const network *net, const void *state, double *const published[STAGES], const network_shape *shape)
+{
+    double worst = 0;
+    for (int i = 0; i < STAGES; i++) {
+        const model_norm *norm = &model->stages[i].norm;
+        const size_t c = (size_t)norm->width, count = (size_t)shape->n * (size_t)shape->stage[i].h * (size_t)shape->stage[i].w * c;
+        const double *folded = reference_stage(state, i);
+        double difference = 0, sum = 0;
+        for (size_t k = 0; k < count; k++) {
+            const double plain = folded[k] + weight_at(net->stages[i].offset, k % c);
+            const double x = plain * (norm->gamma ? (double)norm->gamma[k % c] : 1) + (norm->beta ? (double)norm->beta[k % c] : 0);
+            difference += (x - published[i][k]) * (x - published[i][k]);
+            sum += published[i][k] * published[i][k];
+        }
+        worst = fmax(worst, sqrt(difference / sum));
+    }
+    return worst;
+}
+
+/* The larger relative difference between folded and published: of the logits, or of a stage's output.  offsets: drawn
+ * ones are set. */
 static double folded_against_published(const random_model *as, network_width width, bool offsets, const int size[3])
 {
     segrt_model *model = random_model_open(as);
     assert_non_null(model);
     network *net;
     void *state;
+    network_shape shape;
     const int n = size[0], h = size[1], w = size[2];
     const size_t pixels = quarter(h) * quarter(w), classes = (size_t)model->class_count;
     float *input = picture_of_noise(n, h, w);
-    double *expected = malloc((size_t)n * pixels * classes * sizeof *expected);
-    assert_int_equal(reference_published(model, input, n, h, w, expected, NULL, NULL), SEGRT_OK);
+    double *expected = malloc((size_t)n * pixels * classes * sizeof *expected), *stages[STAGES], *mean[STAGES];
+    uint64_t seed = 5;
     assert_int_equal(network_fold(&net, model, width, NULL), SEGRT_OK);
-    if (offsets) {
-        uint64_t seed = 5;
-        double *mean[STAGES];
-        for (int i = 0; i < STAGES; i++) {
-            mean[i] = malloc((size_t)model->stages[i].width * sizeof *mean[i]);
-            for (int c = 0; c < model->stages[i].width; c++)
-                mean[i][c] = random_normal(&seed);
-        }
-        assert_int_equal(network_set_offsets(net, (const double *const *)mean, NULL), SEGRT_OK);
-        for (int i = 0; i < STAGES; i++)
-            free(mean[i]);
+    assert_int_equal(network_shape_of(&shape, net, n, h, w, NULL), SEGRT_OK);
+    for (int i = 0; i < STAGES; i++) {
+        stages[i] = malloc((size_t)n * (size_t)shape.stage[i].h * (size_t)shape.stage[i].w * (size_t)model->stages[i].width * sizeof *stages[i]);
+        mean[i] = malloc((size_t)model->stages[i].width * sizeof *mean[i]);
+        for (int c = 0; c < model->stages[i].width; c++)
+            mean[i][c] = random_normal(&seed);
     }
-    random_model_close(model);
+    if (offsets)
+        assert_int_equal(network_set_offsets(net, (const double *const *)mean, NULL), SEGRT_OK);
+    assert_int_equal(reference_published(model, input, n, h, w, expected, stages, NULL), SEGRT_OK);
     assert_int_equal(backend_reference.open(&state, net, &(backend_options){0}, NULL), SEGRT_OK);
     assert_int_equal(backend_reference.run(state, &(backend_run){.n = n, .h = h, .w = w, .input = input}, NULL), SEGRT_OK);
-    const double difference = relative_difference(reference_logits(state), expected, (size_t)n, pixels, classes);
+    const double difference = fmax(relative_difference(reference_logits(state), expected, (size_t)n, pixels, classes), stage_difference(model, net, state, stages, &shape));
     backend_reference.close(state);
     network_close(net);
+    random_model_close(model);
+    for (int i = 0; i < STAGES; i++) {
+        free(stages[i]);
+        free(mean[i]);
+    }
     free(expected);
     free(input);
     return difference;

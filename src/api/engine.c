@@ -133,7 +133,6 @@ static segrt_status describe_model(segrt_engine *engine, const segrt_model *mode
     info->family = copied(engine, model->family);
     info->variant = copied(engine, model->variant);
     engine->source = copied(engine, model->path);
-    memcpy(engine->source_digest, model->digest, sizeof engine->source_digest);
     engine->preprocessing = model->preprocessing;
     engine->preprocessing.size = sizeof engine->preprocessing;
     const size_t classes = (size_t)model->class_count;
@@ -189,7 +188,8 @@ segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, co
         status = complete_profile(&o, engine->net, error);
     if (!status)
         status = describe_model(engine, model, error);
-    if (!status && o.command) {
+    if (!status && o.command) { /* provenance is asked for; else the pass over the whole file is spared */
+        model_digest(model, engine->source_digest);
         o.command = copied(engine, o.command);
         if (!o.command)
             status = fail_memory(error, 1, "the command line");

@@ -1,6 +1,7 @@
 /* describe: what a model answers about itself.  Model layer; the promises are segrt.h's. */
 #include <string.h>
 
+#include "base/sha256.h"
 #include "image/palette.h"
 #include "model/model.h"
 
@@ -43,4 +44,13 @@ void segrt_model_preprocessing(const segrt_model *model, segrt_preprocessing *pr
     memcpy(preprocessing, &model->preprocessing, size);
     if (size >= sizeof preprocessing->size)
         preprocessing->size = size;
+}
+
+void model_digest(const segrt_model *model, char hex[MODEL_DIGEST])
+{
+    sha256 s;
+    sha256_start(&s);
+    for (size_t i = 0; i < model->file_count; i++)
+        sha256_add(&s, model->files[i].data, model->files[i].size);
+    sha256_finish_hex(&s, hex);
 }

@@ -91,14 +91,18 @@ static void check_block(checker *c, const model_stage *s, const model_block *b)
 static void check_head(checker *c, const segrt_model *m)
 {
     const model_head *h = &m->head;
-    const int width = m->decoder_width;
+    const int width = m->decoder_width, level_width = h->level[0].out; /* the same in all published models */
+    unsigned seen = 0;
     locate(c, "decode head");
     for (int i = 0; i < STAGES; i++) {
-        check_linear(c, "a level", &h->level[i], width, m->stages[i].width);
+        check_linear(c, "a level", &h->level[i], level_width, m->stages[i].width);
         if (h->kind == HEAD_CONV)
-            check_batch_norm(c, "a level's norm", &h->level_norm[i], width);
+            check_batch_norm(c, "a level's norm", &h->level_norm[i], level_width);
+        seen |= 1u << (h->fuse_order[i] & 31);
     }
-    check_linear(c, "the fusion", &h->fuse, width, STAGES * width);
+    if (!c->status && seen != (1u << STAGES) - 1)
+        c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "the fusion does not take each level once");
+    check_linear(c, "the fusion", &h->fuse, width, STAGES * level_width);
     check_batch_norm(c, "the fusion's norm", &h->fuse_norm, width);
     check_linear(c, "the classifier", &h->classifier, m->class_count, width);
     if (!c->status && (m->class_count < 1 || m->class_count > UINT16_MAX))

@@ -94,7 +94,6 @@ struct segrt_model {
     file_map *files;         /* what weights may point into */
     size_t file_count;
     const char *path;        /* as opened, "" from memory */
-    char digest[65];         /* SHA-256 of the weights file in hex, "" until asked for */
     const char *family;      /* "hf", "nvlabs", "mmseg", "smp", "paddle", "onnx" */
     const char *variant;     /* "b0".."b5" or "custom" */
     model_stage stages[STAGES];
@@ -107,6 +106,10 @@ struct segrt_model {
     size_t source_count;
     uint64_t parameters;
 };
+
+/* SHA-256, in hex, of the weights file (of an index and its shards one after the other): a pass over all of it. */
+enum { MODEL_DIGEST = 65 };
+void model_digest(const segrt_model *model, char hex[MODEL_DIGEST]);
 
 /* Smallest input side that every reduction allows. */
 int model_smallest_side(const segrt_model *model);

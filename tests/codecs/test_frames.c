@@ -30,7 +30,7 @@ static void y4m_frames_are_views_of_their_planes(void **state)
     frames *f;
     segrt_image frame;
     bool end;
-    assert_int_equal(frames_open_y4m(&f, in, NULL), SEGRT_OK);
+    assert_int_equal(frames_open_y4m(&f, in, NULL, 0, NULL), SEGRT_OK);
     assert_true(frames_rate(f) > 29.96 && frames_rate(f) < 29.98);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(frames_next(f, &frame, &end, NULL), SEGRT_OK);
@@ -59,7 +59,7 @@ static void gray_and_raw_frames_are_read(void **state)
     frames *f;
     segrt_image frame;
     bool end;
-    assert_int_equal(frames_open_y4m(&f, in, NULL), SEGRT_OK);
+    assert_int_equal(frames_open_y4m(&f, in, NULL, 0, NULL), SEGRT_OK);
     assert_true(frames_rate(f) == 0);
     assert_int_equal(frames_next(f, &frame, &end, NULL), SEGRT_OK);
     assert_int_equal(frame.format, SEGRT_GRAY8);
@@ -92,7 +92,7 @@ static void a_stream_that_ends_within_a_frame_is_an_error_with_its_offset(void *
         segrt_image frame;
         segrt_error error = {0};
         bool end = false;
-        segrt_status status = frames_open_y4m(&f, in, &error);
+        segrt_status status = frames_open_y4m(&f, in, NULL, 0, &error);
         while (!status && !end)
             status = frames_next(f, &frame, &end, &error);
         const bool between = size == header || size == header + frame_bytes;
@@ -133,7 +133,7 @@ static void headers_that_are_not_read_say_why(void **state)
         const int in = stream_of(rows[i].header, strlen(rows[i].header));
         frames *f;
         segrt_error error = {0};
-        assert_int_equal(frames_open_y4m(&f, in, &error), rows[i].status);
+        assert_int_equal(frames_open_y4m(&f, in, NULL, 0, &error), rows[i].status);
         assert_null(f);
         assert_non_null(strstr(error.message, rows[i].words));
         close(in);
@@ -142,7 +142,7 @@ static void headers_that_are_not_read_say_why(void **state)
     memset(endless, 'x', sizeof endless);
     const int in = stream_of(endless, sizeof endless);
     frames *f;
-    assert_int_equal(frames_open_y4m(&f, in, NULL), SEGRT_MALFORMED);
+    assert_int_equal(frames_open_y4m(&f, in, NULL, 0, NULL), SEGRT_MALFORMED);
     close(in);
     assert_int_equal(frames_open_rgb(&f, 0, 0, 5, NULL), SEGRT_ARGUMENT);
 }

@@ -30,7 +30,7 @@ done
 readelf -d "$lib/libsegrt.so" | grep -q 'SONAME.*libsegrt\.so\.[0-9]*\]' || complain "no SONAME with the ABI's number"
 
 missing=$(comm -23 <(echo "$public") <(echo "$shared"))
-[ -z "$missing" ] || { echo "declared in segrt.h, but not exported yet:" $missing; exit 77; }
+[ -z "$missing" ] || complain "declared in segrt.h, but not exported:" $missing
 
 # pkg-config, shared and static.
 read -ra flags < <(pkg-config --cflags --libs segrt)

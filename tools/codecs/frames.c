@@ -149,7 +149,7 @@ static segrt_status get_pixels(frames *f, segrt_error *error)
     return f->pixels ? SEGRT_OK : codec_fail(error, SEGRT_NO_MEMORY, SEGRT_NO_OFFSET, "out of memory: a frame of %zux%zu", w, h);
 }
 
-segrt_status frames_open_y4m(frames **out, int descriptor, segrt_error *error)
+segrt_status frames_open_y4m(frames **out, int descriptor, const void *begin, size_t begun, segrt_error *error)
 {
     *out = NULL;
     frames *f = calloc(1, sizeof *f);
@@ -157,6 +157,9 @@ segrt_status frames_open_y4m(frames **out, int descriptor, segrt_error *error)
         return codec_fail(error, SEGRT_NO_MEMORY, SEGRT_NO_OFFSET, "out of memory: a stream of frames");
     f->descriptor = descriptor;
     f->y4m = true;
+    f->filled = begun < BUFFER ? begun : BUFFER;
+    if (f->filled)
+        memcpy(f->buffer, begin, f->filled);
     char line[MOST_LINE];
     bool end;
     segrt_status status = take_line(f, line, &end, error);

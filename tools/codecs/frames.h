@@ -9,9 +9,10 @@
 
 typedef struct frames frames;
 
-/* Reads Y4M's header from a file descriptor, which stays the caller's.  Errors: IO, MALFORMED, UNSUPPORTED
+/* Reads Y4M's header from a file descriptor, which stays the caller's; behind `begun` bytes (a few) that were read of
+ * it already, to see what it is.  Errors: IO, MALFORMED, UNSUPPORTED
  * (chroma other than 4:2:0, more than 8 bits, full range). */
-segrt_status frames_open_y4m(frames **out, int descriptor, segrt_error *error);
+segrt_status frames_open_y4m(frames **out, int descriptor, const void *begin, size_t begun, segrt_error *error);
 
 /* Raw R G B frames of a size that the caller knows.  Errors: ARGUMENT, NO_MEMORY. */
 segrt_status frames_open_rgb(frames **out, int descriptor, int width, int height, segrt_error *error);

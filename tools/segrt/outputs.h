@@ -1,0 +1,41 @@
+/* outputs: what a segmented picture becomes: mask, overlay, confidence, shares of classes.  The program. */
+#ifndef SEGRT_PROGRAM_OUTPUTS_H
+#define SEGRT_PROGRAM_OUTPUTS_H
+
+#include <jansson.h>
+
+#include "target.h"
+
+enum { PALETTE_ROOM = 256 };
+
+/* A picture's labels, and memory that only grows. */
+typedef struct labelled {
+    int32_t width, height;
+    uint8_t *rgb;        /* [height][width][3]: borrowed; the overlay is painted into it */
+    void *labels;        /* [height][width] of label_bytes */
+    uint8_t *confidence; /* [height][width], or NULL */
+    int label_bytes;
+    size_t room;         /* pixels */
+} labelled;
+
+/* Room for a picture's labels (and confidences).  False: out of memory, reported. */
+bool labelled_room(labelled *l, int32_t width, int32_t height, bool confidence);
+void labelled_free(labelled *l);
+
+/* Pixels of each class: counts [classes]. */
+void labelled_count(const labelled *l, uint64_t *counts, int32_t classes);
+
+/* Which files are wanted, and where: names are STEM.mask.png, STEM.overlay.jpg, STEM.confidence.png. */
+typedef struct outputs {
+    const char *folder; /* NULL: here */
+    bool overlay, confidence;
+    uint8_t palette[PALETTE_ROOM][3];
+    int colors;
+} outputs;
+
+outputs outputs_for(const target *t, const char *folder, bool overlay, bool confidence);
+
+/* Writes the files of one picture and adds their names to `entry` ("mask": ...; may be NULL).  False: reported. */
+bool outputs_write(const outputs *o, const char *stem, labelled *l, json_t *entry);
+
+#endif

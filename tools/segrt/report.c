@@ -1,0 +1,74 @@
+/* report: see report.h. */
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void report_error(const char *subject, const segrt_error *error)
+{
+    const char *file = error->file[0] ? error->file : subject;
+    fprintf(stderr, "segrt: %s%s%s", file ? file : "", file ? ": " : "", error->message[0] ? error->message : segrt_status_text(error->status));
+    if (error->offset != SEGRT_NO_OFFSET && error->status == SEGRT_MALFORMED)
+        fprintf(stderr, " (at byte %" PRIu64 ")", error->offset);
+    fputc('\n', stderr);
+}
+
+void report(const char *format, ...)
+{
+    va_list arguments;
+    fputs("segrt: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+int exit_code_of(segrt_status status)
+{
+    switch (status) {
+    case SEGRT_OK:
+        return EXIT_DONE;
+    case SEGRT_DEVICE:
+        return EXIT_DEVICE;
+    case SEGRT_ARGUMENT:
+        return EXIT_USAGE;
+    default:
+        return EXIT_MODEL;
+    }
+}
+
+bool report_json(json_t *value, const char *path)
+{
+    char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(value);
+    if (!text) {
+        report("out of memory for the JSON report");
+        return false;
+    }
+    const bool is_stdout = !strcmp(path, "-");
+    FILE *file = is_stdout ? stdout : fopen(path, "w");
+    bool written = file != NULL;
+    if (file) {
+        written = fputs(text, file) >= 0 && fputc('\n', file) != EOF;
+        written = (is_stdout ? fflush(file) : fclose(file)) == 0 && written;
+    }
+    if (!written)
+        report("%s: cannot write: %s", is_stdout ? "stdout" : path, strerror(errno));
+    if (!written && file && !is_stdout)
+        unlink(path); /* half a report misleads */
+    free(text);
+    return written;
+}
+
+bool report_flush(void)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return true;
+    report("stdout: cannot write: %s", strerror(errno));
+    return false;
+}

@@ -1,0 +1,7 @@
+/* fuzz_jpeg: JPEG files. */
+#include "picture_harness.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return picture_harness("JPEG", data, size);
+}

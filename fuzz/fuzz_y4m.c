@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     frames *f;
     segrt_error error = {0};
-    segrt_status status =
-        data[0] & 1 ? frames_open_rgb(&f, file, 1 + (data[0] >> 4), 1 + (data[0] >> 1 & 7), &error) : frames_open_y4m(&f, file, &error);
+    segrt_status status = data[0] & 1 ? frames_open_rgb(&f, file, 1 + (data[0] >> 4), 1 + (data[0] >> 1 & 7), &error)
+                                      : frames_open_y4m(&f, file, NULL, 0, &error);
     bool end = false;
     for (int count = 0; !status && !end && count < 1000; count++) {
         segrt_image frame;

@@ -49,8 +49,6 @@ bool dataset_open(dataset *d, const char *folder)
     char *pictures = text_of("%s/%s", folder, d->layout->pictures);
     const bool fine = inputs_collect(&d->pictures, &pictures, 1);
     free(pictures);
-    if (fine && d->pictures.count == 0)
-        report("%s/%s: no pictures there", folder, d->layout->pictures);
     return fine && d->pictures.count > 0;
 }
 

@@ -144,8 +144,14 @@ bool inputs_collect(inputs *in, char *const *operands, int count)
         bool fine;
         if (!strcmp(path, "-"))
             fine = add(in, text_of("-"), text_of("stdin"), false);
-        else if (!stat(path, &facts) && S_ISDIR(facts.st_mode))
+        else if (!stat(path, &facts) && S_ISDIR(facts.st_mode)) {
+            const size_t before = in->count + in->failed;
             fine = collect_folder(in, path, "", 0);
+            if (fine && in->count + in->failed == before) {
+                report("%s: no pictures there", path);
+                in->failed++;
+            }
+        }
         else
             fine = add(in, text_of("%s", path), text_of("%s", slash ? slash + 1 : path), false);
         if (!fine)

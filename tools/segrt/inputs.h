@@ -14,7 +14,7 @@ typedef struct input {
 typedef struct inputs {
     input *list; /* in the order of the command line; a folder's sorted by name */
     size_t count, room;
-    size_t failed; /* folders that could not be read: reported */
+    size_t failed; /* folders that could not be read or have no pictures: reported */
 } inputs;
 
 /* Collects files as they are (they may be missing: that is found out when they are opened) and the pictures of

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "codecs/codecs.h"
 
 void report_error(const char *subject, const segrt_error *error)
 {
@@ -50,17 +51,15 @@ bool report_json(json_t *value, const char *path)
         report("out of memory for the JSON report");
         return false;
     }
-    const bool is_stdout = !strcmp(path, "-");
-    FILE *file = is_stdout ? stdout : fopen(path, "w");
-    bool written = file != NULL;
-    if (file) {
-        written = fputs(text, file) >= 0 && fputc('\n', file) != EOF;
-        written = (is_stdout ? fflush(file) : fclose(file)) == 0 && written;
+    bool written;
+    segrt_error error = {0};
+    if (!strcmp(path, "-"))
+        written = puts(text) >= 0 && report_flush();
+    else {
+        written = !codec_write(path, text, strlen(text), &error);
+        if (!written)
+            report_error(path, &error);
     }
-    if (!written)
-        report("%s: cannot write: %s", is_stdout ? "stdout" : path, strerror(errno));
-    if (!written && file && !is_stdout)
-        unlink(path); /* half a report misleads */
     free(text);
     return written;
 }

@@ -138,11 +138,11 @@ static bool segment_view(work *w, const char *name, const char *stem, bool expla
         return false;
     }
     labelled_count(s, w->counts, w->t.info.classes);
-    for (int32_t k = 0; k < w->t.info.classes; k++)
-        w->all_counts[k] += w->counts[k];
     const double begin = seconds_now();
     const bool fine = outputs_write(&w->out, stem, s, entry);
     const double write_ms = 1e3 * (seconds_now() - begin);
+    for (int32_t k = 0; fine && k < w->t.info.classes; k++)
+        w->all_counts[k] += w->counts[k];
     if (fine && explain) {
         progress_clear(&w->bar);
         printf("%s (%dx%d, seen as %dx%d, %.0f ms)\n", name, view->width, view->height, r.input_width, r.input_height, r.prepare_ms + r.network_ms);
@@ -165,7 +165,7 @@ static bool segment_decoded(work *w, const input *in, codec_picture *picture, do
 {
     const segrt_image view = segrt_image_packed(SEGRT_RGB8, picture->rgb, picture->width, picture->height);
     w->scene.rgb = picture->rgb;
-    return segment_view(w, in->path, in->stem, !in->from_folder, &view, decode_ms);
+    return segment_view(w, strcmp(in->path, "-") ? in->path : "stdin", in->stem, !in->from_folder, &view, decode_ms);
 }
 
 /* Every frame of a stream; a broken one ends it. */
@@ -281,7 +281,7 @@ static int run(work *w, const inputs *in)
         progress_step(&w->bar);
     }
     progress_clear(&w->bar);
-    if (w->done != 1 || folders) {
+    if (w->done > 1 || folders) {
         printf("%zu pictures on %s, %.1f a second", w->done, segrt_session_device(w->t.session),
                (double)w->done / (seconds_now() - w->bar.begin + 1e-9));
         if (w->failed)

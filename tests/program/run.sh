@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# run.sh SEGRT CASE SOURCE: runs a case and compares what it printed.  UPDATE=1 writes the expectation instead.
+#
+# In a case: `try ARGUMENT...` runs segrt and prints its output and exit code; times and devices are masked.  $data is
+# tests/data, $tiny a tiny model, $models the models that are shipped.
+set -uo pipefail
+segrt=$1 case=$2 source=$3
+data=$source/tests/data tiny=$source/tests/data/hf models=$source/models
+expected=${case%.sh}.expected
+work=$(mktemp -d)
+trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
+
+mask() {
+    sed -E -e "s|$source|SOURCE|g" -e 's/[0-9.]+ ms/N ms/g' -e 's/[0-9.]+ a second/N a second/g' \
+        -e 's/ on (cpu|reference|cuda)[^,]*(, [^,]*){0,2} threads?,/ on DEVICE,/' -e 's/\.[0-9]+-[0-9]+\.tmp/.TEMPORARY/g'
+}
+try() {
+    "$segrt" "$@" >output 2>&1 </dev/stdin
+    local code=$?
+    mask <output
+    rm -f output
+    echo "-> $code"
+}
+# A picture of WIDTH HEIGHT: blocks in many colours, as PPM on stdout.
+draw() {
+    printf 'P6 %d %d 255\n' "$1" "$2"
+    awk -v w="$1" -v h="$2" 'BEGIN { for (y = 0; y < h; y++) for (x = 0; x < w; x++) { k = int(x / 9) * 37 + int(y / 7) * 91; printf "%c%c%c", 1 + (k + x) % 120, 1 + (k * 3 + y) % 120, 1 + k * k % 120 } }'
+}
+export LC_ALL=C
+cd "$work" || exit 1
+mkdir out
+cd out || exit 1
+. "$case" >"$work/got" 2>&1
+if [ "${UPDATE:-}" ]; then
+    cp "$work/got" "$expected"
+else
+    diff -u "$expected" "$work/got"
+fi

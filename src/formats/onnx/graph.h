@@ -148,8 +148,9 @@ void onnx_graph_close(onnx_graph *graph);
 segrt_status onnx_graph_fold(onnx_graph *graph, const int64_t input[4], segrt_error *error);
 
 /* Removes nodes that do nothing: Identity, Dropout (inference), Cast to the type that the value has,
- * Transpose that keeps the order, Reshape and Expand to the shape that it has, Pad by nothing, Add of 0,
- * Mul and Div by 1 where shapes stay, Concat of one.  Best after fold, as it needs types and shapes. */
+ * Transpose that keeps the order, Reshape and the like to the shape that it has, Pad by nothing, Add of one 0,
+ * Mul and Div by one 1 where shapes stay, Concat of one.  Best after fold, as it needs types and shapes.  What
+ * makes an output of the graph stays. */
 segrt_status onnx_graph_simplify(onnx_graph *graph, segrt_error *error);
 
 /* ------------------------------------------------------------------------------ pattern matching */

@@ -33,6 +33,7 @@ static const struct expected_row {
     {"equation", ONNX_ATTRIBUTE_STRING},      {"exclude_outside", ONNX_ATTRIBUTE_INT},
     {"extrapolation_value", ONNX_ATTRIBUTE_FLOAT}, {"fmod", ONNX_ATTRIBUTE_INT},
     {"group", ONNX_ATTRIBUTE_INT},            {"is_causal", ONNX_ATTRIBUTE_INT},
+    {"scale", ONNX_ATTRIBUTE_FLOAT},          {"mode", ONNX_ATTRIBUTE_STRING},
     {"keep_aspect_ratio_policy", ONNX_ATTRIBUTE_STRING}, {"keepdims", ONNX_ATTRIBUTE_INT},
     {"kernel_shape", ONNX_ATTRIBUTE_INTS},    {"kv_num_heads", ONNX_ATTRIBUTE_INT},
     {"mask_filter_value", ONNX_ATTRIBUTE_FLOAT}, {"max", ONNX_ATTRIBUTE_FLOAT},

@@ -9,7 +9,7 @@ segrt_status json_parse_object(json_t **out, const void *text, size_t size, uint
     json_error_t problem;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &problem);
     if (!root) {
-        if (json_error_code(&problem) == json_error_out_of_memory)
+        if (json_error_code(&problem) == json_error_out_of_memory || !problem.text[0]) /* jansson says nothing where its buffer fails */
             return fail_memory(error, size, "a JSON text");
         const uint64_t at = base + (problem.position > 0 ? (uint64_t)problem.position : 0);
         return fail_at(error, SEGRT_MALFORMED, at, "not valid JSON: %s (line %d)", problem.text, problem.line);

@@ -83,24 +83,26 @@ segrt_status engine_check_network(const network *net, segrt_error *error)
     return CHECK_RANGES(head, "head", -1, error);
 }
 
+static bool is_empty(segrt_shape s) { return s.n == 0 && s.h == 0 && s.w == 0; }
+
 static segrt_status check_profile(const struct segrt_engine *engine, segrt_error *error)
 {
     const segrt_build_options *p = &engine->profile;
     if (p->precision < SEGRT_FLOAT32 || p->precision > SEGRT_INT8)
         return fail_with(error, SEGRT_MALFORMED, "precision %d is none that is known", (int)p->precision);
-    const segrt_shape zero = {0};
-    if (p->min.n == zero.n && p->min.h == 0 && p->min.w == 0 && p->opt.n == 0 && p->opt.h == 0 && p->opt.w == 0 && p->max.n == 0 && p->max.h == 0 && p->max.w == 0)
+    if (is_empty(p->min) && is_empty(p->opt) && is_empty(p->max))
         return SEGRT_OK;
     const range ranges[] = {
         {"opt n", p->opt.n, p->min.n, p->max.n},
         {"opt h", p->opt.h, p->min.h, p->max.h},
         {"opt w", p->opt.w, p->min.w, p->max.w},
     };
+    const segrt_status status = CHECK_RANGES(ranges, "profile", -1, error);
     network_shape shape;
-    if (CHECK_RANGES(ranges, "profile", -1, error) || network_shape_of(&shape, engine->net, p->min.n, p->min.h, p->min.w, error) ||
-        network_shape_of(&shape, engine->net, p->max.n, p->max.h, p->max.w, error))
-        return SEGRT_MALFORMED;
-    return SEGRT_OK;
+    if (!status && (network_shape_of(&shape, engine->net, p->min.n, p->min.h, p->min.w, NULL) ||
+                    network_shape_of(&shape, engine->net, p->max.n, p->max.h, p->max.w, NULL)))
+        return fail_with(error, SEGRT_MALFORMED, "profile: the network can't run its smallest or its largest shape");
+    return status;
 }
 
 static segrt_status check_preprocessing(const segrt_preprocessing *p, segrt_error *error)

@@ -102,7 +102,7 @@ static segrt_status centre(network *net, segrt_error *error)
         status = pool_open(&pool, 0, error);
     if (!status) {
         centring_picture(pixels, side, side);
-        status = measure_means(net, &backend_reference, pool, pixels, side, mean, error);
+        status = measure_means(net, &backend_cpu, pool, pixels, side, mean, error);
     }
     if (!status)
         status = network_set_offsets(net, (const double *const *)mean, error);

@@ -15,7 +15,8 @@ static segrt_status choose_device(const char *name, const backend **device, int 
         const char *name;
         const backend *device;
     } rows[] = {
-        {"auto", &backend_reference},
+        {"auto", &backend_cpu},
+        {"cpu", &backend_cpu},
         {"reference", &backend_reference},
     };
     *ordinal = 0;

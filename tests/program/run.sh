@@ -12,7 +12,7 @@ trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
 
 mask() {
     sed -E -e "s|$source|SOURCE|g" -e 's/[0-9.]+ ms/N ms/g' -e 's/[0-9.]+ a second/N a second/g' \
-        -e 's/ on (cpu|reference|cuda)[^,]*(, [^,]*){0,2} threads?,/ on DEVICE,/' -e 's/\.[0-9]+-[0-9]+\.tmp/.TEMPORARY/g'
+        -e 's/ on (cpu|reference|cuda)[^,]*(, [^,]*)* threads?,/ on DEVICE,/' -e 's/\.[0-9]+-[0-9]+\.tmp/.TEMPORARY/g'
 }
 try() {
     "$segrt" "$@" >output 2>&1 </dev/stdin

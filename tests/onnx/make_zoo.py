@@ -77,7 +77,7 @@ def main():
                              sr_ratios=SR, num_labels=7, id2label=dict(enumerate(NAMES)), label2id={n: i for i, n in enumerate(NAMES)})
     weights = randomise(SegFormer('tiny', 7), 3).state_dict()
     def transformers_net(attention):
-        m = SegformerForSemanticSegmentation._from_config(config, attn_implementation=attention).eval()
+        m = SegformerForSemanticSegmentation._from_config(copy.deepcopy(config), attn_implementation=attention).eval()
         m.load_state_dict(rename(weights, 'hf5') if any('.stages.' in k for k in m.state_dict()) else weights, strict=False)
         return Logits(m)
     hf, hf_sdpa = transformers_net('eager'), transformers_net('sdpa')

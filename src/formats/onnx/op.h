@@ -28,7 +28,8 @@ typedef struct operand {
     op_buffer *buffer; /* what f or i points into; NULL: borrowed */
 } operand;
 
-#define OP_UNKNOWN INT64_MIN
+/* A number that no exporter writes: INT64_MIN and INT64_MAX themselves mean the ends of a Slice. */
+#define OP_UNKNOWN (INT64_MIN + 0x5eed5eed)
 
 enum { OP_OUTPUTS = 128, OP_INPUTS = 1024, OP_NEWEST_OPSET = 28 };
 

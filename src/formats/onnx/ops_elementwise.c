@@ -389,7 +389,7 @@ static int64_t to_integer(float v, onnx_type type)
     if (type == ONNX_BOOL)
         return v != 0;
     if (!(v > -0x1p63f))
-        return INT64_MIN + 1; /* INT64_MIN means unknown in a fold */
+        return INT64_MIN;
     return narrow(v >= 0x1p63f ? INT64_MAX : (int64_t)v, type);
 }
 

@@ -254,9 +254,6 @@ static segrt_status slice_of(op *o, slice *s)
         seen[axis] = true;
         const int64_t dim = in->dims[axis], step = !given[3] ? 1 : counts[3] < 0 ? OP_UNKNOWN : lists[3][k];
         int64_t start = counts[0] < 0 ? OP_UNKNOWN : lists[0][k], end = counts[1] < 0 ? OP_UNKNOWN : lists[1][k];
-        /* INT64_MIN means unknown in a fold, but is also how some exporters write "to the beginning". */
-        if (end == OP_UNKNOWN && step < 0 && step != OP_UNKNOWN && counts[1] >= 0)
-            end = INT64_MIN + 1;
         if (step == 0)
             return op_fail(o, SEGRT_MALFORMED, "with a step of zero");
         if (dim < 0 || start == OP_UNKNOWN || end == OP_UNKNOWN || step == OP_UNKNOWN) {

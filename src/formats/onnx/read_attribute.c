@@ -16,7 +16,7 @@ static const struct kind_row {
 };
 
 /* The kinds of the attributes that are read anywhere: a name has one kind in all operators that we run, so a
- * getter never meets another.  (Not here: value_* of Constant, whose kind its reader looks at.) */
+ * getter never meets another.  (Not here: those of Constant, whose kind its reader looks at.) */
 static const struct expected_row {
     const char *name;
     onnx_attribute_kind kind;
@@ -184,7 +184,7 @@ static segrt_status refer(onnx_store *s, const onnx_scope *scope, const draft *d
     return SEGRT_OK;
 }
 
-static segrt_status check_kind(const onnx_attribute *a, segrt_error *error)
+segrt_status onnx_check_attribute(const onnx_attribute *a, segrt_error *error)
 {
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         if (!strcmp(a->name, expected[i].name) && a->kind != expected[i].kind)
@@ -205,7 +205,7 @@ segrt_status onnx_read_attribute(onnx_store *s, const onnx_scope *scope, bytes m
         return status;
     if (d.reference.size) {
         status = refer(s, scope, &d, out, absent, error);
-        return status || *absent ? status : check_kind(out, error);
+        return status;
     }
     if (!d.type) /* IR versions 1 and 2 leave it out: the field that is there says it */
         for (size_t kind = 1; kind < sizeof kinds / sizeof *kinds && !d.type; kind++)
@@ -240,5 +240,5 @@ segrt_status onnx_read_attribute(onnx_store *s, const onnx_scope *scope, bytes m
     case ONNX_ATTRIBUTE_STRINGS: out->count = d.counts[STRINGS]; break;
     default: break;
     }
-    return status ? status : check_kind(out, error);
+    return status;
 }

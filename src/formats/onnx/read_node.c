@@ -153,5 +153,8 @@ segrt_status onnx_read_node(onnx_store *s, const onnx_scope *scope, bytes messag
     if (onnx_node_is(&node, "Constant"))
         return set_constant(s, &node, error);
     status = set_version(scope, &node, error);
+    const bool has_rules = !*node.domain || !strcmp(node.domain, "com.microsoft");
+    for (int32_t a = 0; a < node.attribute_count && has_rules && !status; a++)
+        status = onnx_check_attribute(&node.attributes[a], error);
     return status ? status : store_node(s, &node, error);
 }

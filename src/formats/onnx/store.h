@@ -115,6 +115,9 @@ segrt_status onnx_inline_call(onnx_store *s, const onnx_scope *scope, const onnx
 segrt_status onnx_read_opset(onnx_store *s, bytes message, onnx_opset *out, segrt_error *error);
 segrt_status onnx_read_attribute(onnx_store *s, const onnx_scope *scope, bytes message, onnx_attribute *out, bool *absent, segrt_error *error);
 
+/* Is an attribute of ONNX's own operators (or com.microsoft's) of the kind that its name has there? */
+segrt_status onnx_check_attribute(const onnx_attribute *a, segrt_error *error);
+
 /* External data of a tensor: `location` in the model's folder. */
 segrt_status onnx_external_data(onnx_store *s, bytes location, uint64_t offset, uint64_t bytes_wanted, uint64_t at, const void **data,
                                 segrt_error *error);

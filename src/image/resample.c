@@ -69,13 +69,15 @@ static void *get(resampler *r, size_t count, size_t size, segrt_error *error)
     return memory;
 }
 
-static bool axis_get(resampler *r, resample_axis *axis, int from, int to, int taps, segrt_error *error)
+/* split: 16-bit weights a position. */
+static bool axis_get(resampler *r, resample_axis *axis, int from, int to, int taps, size_t split, segrt_error *error)
 {
     *axis = (resample_axis){.from = from, .to = to, .taps = taps};
     axis->start = get(r, (size_t)to, sizeof *axis->start, error);
     axis->count = get(r, (size_t)to, sizeof *axis->count, error);
     axis->weight = get(r, (size_t)to * (size_t)taps, sizeof *axis->weight, error);
-    return axis->start && axis->count && axis->weight;
+    axis->split = get(r, (size_t)to * split, sizeof *axis->split, error);
+    return axis->start && axis->count && axis->weight && axis->split;
 }
 
 static void axis_free(resample_axis *axis)
@@ -83,6 +85,7 @@ static void axis_free(resample_axis *axis)
     memory_free(axis->start);
     memory_free(axis->count);
     memory_free(axis->weight);
+    memory_free(axis->split);
 }
 
 /* Pillow's precompute_coeffs and normalize_coeffs_8bpc: the filter widens with the reduction, weights are
@@ -92,8 +95,9 @@ static bool pillow_axis(resampler *r, resample_axis *axis, const struct pillow_f
     const double scale = (double)from / to, widening = scale < 1.0 ? 1.0 : scale;
     const double support = filter->support * widening, narrowing = 1.0 / widening;
     const int taps = (int)ceil(support) * 2 + 1;
+    const size_t split = 8 * (size_t)((taps + 3) / 4);
     double *exact = memory_get_array((size_t)taps, sizeof *exact);
-    if (!exact || !axis_get(r, axis, from, to, taps, error)) {
+    if (!exact || !axis_get(r, axis, from, to, taps, split, error)) {
         memory_free(exact);
         fail_memory(error, (size_t)taps * sizeof *exact, "resizing a picture");
         return false;
@@ -111,6 +115,12 @@ static bool pillow_axis(resampler *r, resample_axis *axis, const struct pillow_f
             const double w = k < end - begin ? (sum != 0.0 ? exact[k] / sum : exact[k]) * (1 << PILLOW_BITS) : 0.0;
             weight[k] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
         }
+        int16_t *halves = axis->split + (size_t)i * split;
+        for (int k = 0; k < (taps + 3) / 4 * 4; k++) {
+            const int32_t v = k < taps ? weight[k] : 0;
+            halves[k / 4 * 8 + k % 4] = (int16_t)(v >> SPLIT_BITS);
+            halves[k / 4 * 8 + k % 4 + 4] = (int16_t)(v & SPLIT_MASK);
+        }
         axis->start[i] = begin;
         axis->count[i] = end - begin;
     }
@@ -122,7 +132,7 @@ static bool pillow_axis(resampler *r, resample_axis *axis, const struct pillow_f
  * is moved to the edge before its weights are made; down, only the rows are clamped, and the weights stay. */
 static bool opencv_axis(resampler *r, resample_axis *axis, bool across, int from, int to, segrt_error *error)
 {
-    if (!axis_get(r, axis, from, to, 2, error))
+    if (!axis_get(r, axis, from, to, 2, 2, error))
         return false;
     const double scale = 1.0 / ((double)to / from);
     for (int i = 0; i < to; i++) {
@@ -138,6 +148,8 @@ static bool opencv_axis(resampler *r, resample_axis *axis, bool across, int from
         axis->count[i] = second - first + 1; /* 1 where both rows are the edge's */
         axis->weight[2 * (size_t)i] = (int32_t)lrintf((1.0f - fraction) * (1 << OPENCV_BITS));
         axis->weight[2 * (size_t)i + 1] = (int32_t)lrintf(fraction * (1 << OPENCV_BITS));
+        for (size_t k = 2 * (size_t)i; k < 2 * (size_t)i + 2; k++)
+            axis->split[k] = (int16_t)axis->weight[k];
     }
     return true;
 }
@@ -145,7 +157,7 @@ static bool opencv_axis(resampler *r, resample_axis *axis, bool across, int from
 /* Pillow's affine scaling: a running sum of steps, not a product. */
 static bool nearest_axis(resampler *r, resample_axis *axis, int from, int to, segrt_error *error)
 {
-    if (!axis_get(r, axis, from, to, 1, error))
+    if (!axis_get(r, axis, from, to, 1, 0, error))
         return false;
     const double scale = (double)from / to;
     double at = scale * 0.5;
@@ -187,11 +199,7 @@ segrt_status resampler_open(resampler **out, segrt_resample method, int from_w, 
     if (!r)
         return fail_memory(error, sizeof *r, "resizing a picture");
     *r = (resampler){.method = method, .from_w = from_w, .from_h = from_h, .to_w = to_w, .to_h = to_h, .bytes = sizeof *r};
-    size_t count;
-    const resample_kernels *kernels = resample_kernels_all(&count);
-    for (size_t i = 0; i < count; i++)
-        if (kernels[i].runs_here())
-            r->kernels = &kernels[i];
+    r->kernels = resample_kernels_best();
 
     bool ok = true;
     size_t sample = 0;
@@ -248,11 +256,11 @@ static void rows_piece(void *job, int worker, int piece)
     for (int i = piece * BAND; i < smaller(count, (piece + 1) * BAND); i++) {
         const int row = first ? r->row[i] : i;
         const uint8_t *from = (first ? r->from : (const uint8_t *)r->between) + (size_t)row * from_row;
+        const size_t readable = (size_t)(rows - row) * from_row;
         if (r->plan == PLAN_OPENCV)
-            r->kernels->opencv_row(&r->across, from, (int16_t *)r->between + (size_t)i * to_row);
+            r->kernels->opencv_row(&r->across, from, readable, (int16_t *)r->between + (size_t)i * to_row);
         else
-            r->kernels->pillow_row(&r->across, from, (size_t)(rows - row) * from_row,
-                                   (last ? r->to : (uint8_t *)r->between) + (size_t)i * to_row);
+            r->kernels->pillow_row(&r->across, from, readable, (last ? r->to : (uint8_t *)r->between) + (size_t)i * to_row);
     }
 }
 

@@ -1,10 +1,7 @@
-/* resample_kernels: see resample_kernels.h.  The portable variants; they define the result. */
+/* resample_kernels: see resample_kernels.h.  The portable loops; they define the result. */
 #include "image/resample_kernels.h"
 
-static bool always(void)
-{
-    return true;
-}
+#include "base/cpu.h"
 
 static uint8_t pillow_round(int32_t sum)
 {
@@ -12,10 +9,9 @@ static uint8_t pillow_round(int32_t sum)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-static void pillow_row(const resample_axis *axis, const uint8_t *from, size_t readable, uint8_t *to)
+void resample_pillow_pixels(const resample_axis *axis, const uint8_t *from, int begin, int end, uint8_t *to)
 {
-    (void)readable;
-    for (int x = 0; x < axis->to; x++) {
+    for (int x = begin; x < end; x++) {
         const uint8_t *p = from + 3 * (size_t)axis->start[x];
         const int32_t *w = axis->weight + (size_t)x * (size_t)axis->taps;
         int32_t r = 1 << (PILLOW_BITS - 1), g = r, b = r;
@@ -24,14 +20,13 @@ static void pillow_row(const resample_axis *axis, const uint8_t *from, size_t re
             g += p[1] * w[i];
             b += p[2] * w[i];
         }
-        to[0] = pillow_round(r);
-        to[1] = pillow_round(g);
-        to[2] = pillow_round(b);
-        to += 3;
+        to[3 * (size_t)x] = pillow_round(r);
+        to[3 * (size_t)x + 1] = pillow_round(g);
+        to[3 * (size_t)x + 2] = pillow_round(b);
     }
 }
 
-static void pillow_column(const uint8_t *from, size_t stride, int count, const int32_t *weight, size_t bytes, uint8_t *to)
+void resample_pillow_column(const uint8_t *from, size_t stride, int count, const int32_t *weight, size_t bytes, uint8_t *to)
 {
     enum { BLOCK = 64 }; /* sums that stay in registers or the first cache */
     for (size_t at = 0; at < bytes; at += BLOCK) {
@@ -50,29 +45,42 @@ static void pillow_column(const uint8_t *from, size_t stride, int count, const i
     }
 }
 
-static void opencv_row(const resample_axis *axis, const uint8_t *from, int16_t *to)
+void resample_opencv_pixels(const resample_axis *axis, const uint8_t *from, int begin, int end, int16_t *to)
 {
-    for (int x = 0; x < axis->to; x++) {
+    for (int x = begin; x < end; x++) {
         const uint8_t *left = from + 3 * (size_t)axis->start[x], *right = left + 3 * (axis->count[x] - 1);
         const int32_t *w = axis->weight + 2 * (size_t)x;
-        for (int c = 0; c < 3; c++)
-            *to++ = (int16_t)((left[c] * w[0] + right[c] * w[1]) >> OPENCV_KEPT); /* at most 255 * 2^7 */
+        for (size_t c = 0; c < 3; c++)
+            to[3 * (size_t)x + c] = (int16_t)((left[c] * w[0] + right[c] * w[1]) >> OPENCV_KEPT); /* at most 255 * 2^7 */
     }
 }
 
-static void opencv_column(const int16_t *above, const int16_t *below, int weight_above, int weight_below, size_t count, uint8_t *to)
+void resample_opencv_column(const int16_t *above, const int16_t *below, int weight_above, int weight_below, size_t count, uint8_t *to)
 {
     /* The products are shortened one by one, as OpenCV does it for its vectors' sake. */
     for (size_t i = 0; i < count; i++)
         to[i] = (uint8_t)(((above[i] * weight_above >> 16) + (below[i] * weight_below >> 16) + 2) >> 2);
 }
 
-static const resample_kernels table[] = {
-    {"portable", always, pillow_row, pillow_column, opencv_row, opencv_column},
-};
-
-const resample_kernels *resample_kernels_all(size_t *count)
+static void pillow_row(const resample_axis *axis, const uint8_t *from, size_t readable, uint8_t *to)
 {
-    *count = sizeof table / sizeof *table;
-    return table;
+    (void)readable;
+    resample_pillow_pixels(axis, from, 0, axis->to, to);
+}
+
+static void opencv_row(const resample_axis *axis, const uint8_t *from, size_t readable, int16_t *to)
+{
+    (void)readable;
+    resample_opencv_pixels(axis, from, 0, axis->to, to);
+}
+
+const resample_kernels resample_kernels_portable = {"portable", pillow_row, resample_pillow_column, opencv_row, resample_opencv_column};
+
+const resample_kernels *resample_kernels_best(void)
+{
+#if defined(__x86_64__)
+    if (cpu_levels() & 1u << CPU_AVX2)
+        return &resample_kernels_avx2;
+#endif
+    return &resample_kernels_portable;
 }

@@ -156,6 +156,128 @@ static void sides_out_of_range_and_unknown_methods_are_refused(void **state)
     assert_int_equal(resampler_open(&r, SEGRT_RESAMPLE_MODEL, 4, 5, 6, 7, NULL), SEGRT_ARGUMENT);
 }
 
+static uint32_t drawn(uint32_t *seed)
+{
+    return (*seed = *seed * 1664525 + 1013904223) >> 8;
+}
+
+/* Weights of a position: random, of both signs, their sum 2^22 and small enough that no sum of 255s leaves 32 bits. */
+static void draw_weights(resample_axis *axis, int x, uint32_t *seed)
+{
+    const int groups = (axis->taps + 3) / 4, count = axis->count[x];
+    int32_t *weight = axis->weight + x * axis->taps, rest = 1 << PILLOW_BITS;
+    int16_t *split = axis->split + x * groups * 8;
+    for (int k = 0; k < axis->taps; k++) {
+        weight[k] = k + 1 < count ? (int32_t)(drawn(seed) % (1 << 20)) - (1 << 18) : k + 1 == count ? rest : 0;
+        rest -= weight[k];
+    }
+    for (int k = 0; k < groups * 4; k++) {
+        const int32_t w = k < axis->taps ? weight[k] : 0;
+        split[k / 4 * 8 + k % 4] = (int16_t)(w >> SPLIT_BITS);
+        split[k / 4 * 8 + k % 4 + 4] = (int16_t)(w & SPLIT_MASK);
+    }
+}
+
+enum { AXIS_FROM = 61, AXIS_TO = 83, AXIS_TAPS = 7, GUARD = 0x5a };
+
+static const resample_kernels *fastest(void)
+{
+    const resample_kernels *best = resample_kernels_best();
+    print_message("%s against %s\n", best->name, resample_kernels_portable.name);
+    return best;
+}
+
+static void every_row_kernel_gives_the_portable_bytes_and_no_more(void **state)
+{
+    (void)state;
+    const resample_kernels *kernels[] = {&resample_kernels_portable, fastest()};
+    static int32_t start[AXIS_TO], count[AXIS_TO], weight[AXIS_TO * AXIS_TAPS];
+    static int16_t split[AXIS_TO * 16];
+    uint32_t seed = 3;
+    for (int to = 1; to <= AXIS_TO; to++) {
+        resample_axis axis = {
+            .from = AXIS_FROM, .to = to, .taps = AXIS_TAPS, .start = start, .count = count, .weight = weight, .split = split};
+        for (int x = 0; x < to; x++) {
+            count[x] = 1 + (int)(drawn(&seed) % AXIS_TAPS);
+            start[x] = (int)(drawn(&seed) % (uint32_t)(AXIS_FROM - count[x] + 1));
+            draw_weights(&axis, x, &seed);
+        }
+        uint8_t *from = noise(AXIS_FROM, 1, (uint32_t)to), *got[2]; /* a block of its own: nothing may be read behind it */
+        for (int k = 0; k < 2; k++) {
+            got[k] = malloc(3 * (size_t)to + 1);
+            assert_non_null(got[k]);
+            got[k][3 * to] = GUARD;
+            kernels[k]->pillow_row(&axis, from, 3 * AXIS_FROM, got[k]);
+        }
+        assert_memory_equal(got[0], got[1], 3 * (size_t)to + 1);
+        free(got[0]);
+        free(got[1]);
+
+        axis.taps = 2;
+        for (int x = 0; x < to; x++) {
+            start[x] = (int)(drawn(&seed) % AXIS_FROM);
+            count[x] = start[x] + 1 < AXIS_FROM ? 2 : 1;
+            split[2 * x + 1] = (int16_t)(count[x] == 2 ? drawn(&seed) % 2049 : 0);
+            split[2 * x] = (int16_t)(2048 - split[2 * x + 1]);
+            weight[2 * x] = split[2 * x];
+            weight[2 * x + 1] = split[2 * x + 1];
+        }
+        int16_t *sums[2];
+        for (int k = 0; k < 2; k++) {
+            sums[k] = malloc((3 * (size_t)to + 1) * sizeof *sums[k]);
+            assert_non_null(sums[k]);
+            sums[k][3 * to] = GUARD;
+            kernels[k]->opencv_row(&axis, from, 3 * AXIS_FROM, sums[k]);
+        }
+        assert_memory_equal(sums[0], sums[1], (3 * (size_t)to + 1) * sizeof *sums[0]);
+        free(sums[0]);
+        free(sums[1]);
+        free(from);
+    }
+}
+
+static void every_column_kernel_gives_the_portable_bytes_and_no_more(void **state)
+{
+    (void)state;
+    const resample_kernels *kernels[] = {&resample_kernels_portable, fastest()};
+    uint32_t seed = 4;
+    for (int w = 1; w < 60; w++) {
+        const size_t bytes = 3 * (size_t)w;
+        for (int count = 1; count <= AXIS_TAPS; count++) {
+            static int32_t weight[AXIS_TAPS], one = AXIS_TAPS;
+            static int16_t split[16];
+            one = count;
+            draw_weights(&(resample_axis){.taps = AXIS_TAPS, .count = &one, .weight = weight, .split = split}, 0, &seed);
+            uint8_t *from = noise(w, count, seed), *got[2];
+            for (int k = 0; k < 2; k++) {
+                got[k] = malloc(bytes + 1);
+                assert_non_null(got[k]);
+                got[k][bytes] = GUARD;
+                kernels[k]->pillow_column(from, bytes, count, weight, bytes, got[k]);
+            }
+            assert_memory_equal(got[0], got[1], bytes + 1);
+            free(from);
+            free(got[0]);
+            free(got[1]);
+        }
+        int16_t *rows = malloc(2 * bytes * sizeof *rows);
+        uint8_t *got[2];
+        assert_non_null(rows);
+        for (size_t i = 0; i < 2 * bytes; i++)
+            rows[i] = (int16_t)(drawn(&seed) % (255 * 128 + 1));
+        for (int k = 0; k < 2; k++) {
+            got[k] = malloc(bytes + 1);
+            assert_non_null(got[k]);
+            got[k][bytes] = GUARD;
+            kernels[k]->opencv_column(rows, rows + bytes, 2048 - w * 16, w * 16, bytes, got[k]);
+        }
+        assert_memory_equal(got[0], got[1], bytes + 1);
+        free(rows);
+        free(got[0]);
+        free(got[1]);
+    }
+}
+
 /* An allocator that fails the n-th request. */
 static struct {
     int left, held;
@@ -213,6 +335,8 @@ int main(void)
         cmocka_unit_test(opencv_halves_by_the_mean_of_four),
         cmocka_unit_test(a_resampler_knows_what_it_was_prepared_for),
         cmocka_unit_test(sides_out_of_range_and_unknown_methods_are_refused),
+        cmocka_unit_test(every_row_kernel_gives_the_portable_bytes_and_no_more),
+        cmocka_unit_test(every_column_kernel_gives_the_portable_bytes_and_no_more),
         cmocka_unit_test(every_failed_allocation_is_an_error_without_a_leak_and_a_run_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

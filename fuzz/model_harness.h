@@ -11,7 +11,7 @@
 /* Loads from memory.  A failure says why; what opens can be described. */
 static inline void load_and_check(const segrt_file *files, size_t count)
 {
-    const segrt_model_options options = {.size = sizeof options, .random_head_classes = 3};
+    const segrt_model_options options = {.size = sizeof options, .heads = {1, 1, 1, 1}, .random_head_classes = 3};
     segrt_model *model = NULL;
     segrt_error error = {0};
     const segrt_status status = segrt_model_open_files(&model, files, count, &options, &error);

@@ -1,4 +1,5 @@
-"""Writes checkpoints/: one very small SegFormer in every format and under every naming scheme that is read.
+"""Writes checkpoints/: one very small SegFormer in every format and under every naming scheme that is read; and a smaller one still as
+seeds for fuzzing into ../../fuzz/seeds.
 
 Needs numpy and torch; run by hand, the outputs are committed.  Every weight is a multiple of 1/64 between -2 and 2, so that float16,
 bfloat16 and float32 hold the same numbers and a test may ask for bit-equal weights.  Widths 8, 8, 10, 16, depths 1, 2, 1, 1, heads
@@ -339,4 +340,23 @@ def main():
     put('paddle_tuples.pdparams', pickle.dumps({k: PaddleTensor(k, np.asfortranarray(v)) if isinstance(v, np.ndarray) else v for k, v in pd.items()}, protocol=4))
 
 
+def seeds():
+    """Widths of 1, so that a mutation meets structure and not weights."""
+    global out, WIDTHS, DEPTHS, DECODER, CLASSES
+    out, WIDTHS, DEPTHS, DECODER, CLASSES = os.path.join(here, '../../fuzz/seeds'), [1, 1, 1, 1], [1, 1, 1, 1], 1, 1
+    shutil.rmtree(out, ignore_errors=True)
+    half = as_type(network(), torch.float16)
+    nv = {'meta': {'CLASSES': ('one',), 'PALETTE': [[1, 2, 3]]}, 'state_dict': head(nvlabs(half), NVLABS_HEAD)}
+    safetensors('hf.safetensors', half)
+    put('nvlabs_zip.bin', torch_zip(nv))
+    put('nvlabs_legacy.bin', torch_legacy(nv))
+    put('strided_zip.bin', torch_zip(strided(half)))
+    put('mmseg_zip.bin', torch_zip(mmengine_container(mmseg(half))))
+    put('mmseg_zip64_zip.bin', with_zip64_end(repacked(torch_zip(mmseg(half)))))
+    pd = paddle(head(nvlabs(half), PADDLE_HEAD))
+    put('protocol4.pdparams', pickle.dumps(pd, protocol=4))
+    put('protocol2.pdparams', pickle.dumps(pd, protocol=2))
+
+
 main()
+seeds()

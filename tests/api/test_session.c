@@ -79,6 +79,12 @@ static void the_reference_gives_the_golden_logits(void **state)
     forward_gives_the_golden_logits_on("reference", 1e-6); /* the engine's weights are float32; tests/reference holds 1e-10 */
 }
 
+static void the_cpu_gives_the_golden_logits(void **state)
+{
+    (void)state;
+    forward_gives_the_golden_logits_on("cpu", 1e-5);
+}
+
 static void a_picture_in_any_layout_gives_the_same_labels(void **state)
 {
     (void)state;
@@ -228,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_gives_the_golden_logits),
+        cmocka_unit_test(the_cpu_gives_the_golden_logits),
         cmocka_unit_test(a_picture_in_any_layout_gives_the_same_labels),
         cmocka_unit_test(what_breaks_the_contract_is_an_argument_error_in_words),
         cmocka_unit_test(a_sliding_window_averages_as_mmsegmentation_does),

@@ -14,7 +14,7 @@
 
 enum { W = 50, H = 41 };
 
-static const char *const devices[] = {"reference"};
+static const char *const devices[] = {"cpu", "reference"};
 enum { DEVICES = sizeof devices / sizeof *devices };
 
 static uint8_t pixels[H][W][4];
@@ -82,7 +82,7 @@ static void every_failed_allocation_is_survived_without_a_leak(void **state)
         struct life life = {.device = devices[i]};
         const size_t attempts = allocation_fail_each(whole_life, &life);
         life.once = true;
-        const size_t once = allocation_fail_each_once(whole_life, &life);
+        const size_t once = i == 0 ? allocation_fail_each_once(whole_life, &life) : 0;
         print_message("%s: %zu and %zu allocations failed\n", devices[i], attempts, once);
         assert_true(attempts > 20);
     }

@@ -65,12 +65,12 @@ static void a_profile_that_falls_or_is_too_small_is_refused(void **state)
     assert_int_equal(built(&engine, &options, NULL), SEGRT_ARGUMENT);
 }
 
-static void a_narrow_precision_centres_the_stage_outputs(void **state)
+static void stage_outputs_are_centred_whatever_the_precision(void **state)
 {
     (void)state;
     segrt_engine *engine;
     double largest = 0;
-    assert_int_equal(built(&engine, &(segrt_build_options){.size = sizeof(segrt_build_options), .precision = SEGRT_BFLOAT16}, NULL), SEGRT_OK);
+    assert_int_equal(built(&engine, NULL, NULL), SEGRT_OK); /* a session may choose 16 bits later */
     for (int i = 0; i < STAGES; i++)
         for (size_t c = 0; c < (size_t)engine->net->stages[i].width; c++)
             largest = fmax(largest, fabs(weight_at(engine->net->stages[i].offset, c)));
@@ -95,7 +95,7 @@ int main(void)
         cmocka_unit_test(without_options_it_is_float32_and_takes_any_shape),
         cmocka_unit_test(one_shape_makes_a_static_engine),
         cmocka_unit_test(a_profile_that_falls_or_is_too_small_is_refused),
-        cmocka_unit_test(a_narrow_precision_centres_the_stage_outputs),
+        cmocka_unit_test(stage_outputs_are_centred_whatever_the_precision),
         cmocka_unit_test(a_backbone_builds_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,8 @@ static const struct {
     const char *name, *model;
 } families[] = {
     {"hf", "hf/model.safetensors"},
+    {"nvlabs", "nvlabs/segformer_tiny.pth"},
+    {"mmseg", "mmseg/segformer_tiny.pth"},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

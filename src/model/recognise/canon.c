@@ -9,10 +9,13 @@ segrt_status canon_open(canon *c, const onnx_graph *graph, arena *scratch, arena
 {
     *c = (canon){.scratch = scratch, .keep = keep, .graph = graph, .origin = -1};
     c->values = arena_get(scratch, (size_t)graph->value_count + 1, sizeof *c->values);
-    if (!c->values)
+    c->constants = arena_get(scratch, (size_t)graph->value_count + 1, sizeof *c->constants);
+    if (!c->values || !c->constants)
         return fail_memory(error, (size_t)graph->value_count * sizeof *c->values, "the graph's values");
-    for (int i = 0; i < graph->value_count; i++)
+    for (int i = 0; i < graph->value_count; i++) {
         c->values[i].node = -1;
+        c->constants[i] = onnx_constant(graph, i);
+    }
     return canon_open_cache(c, error);
 }
 

@@ -72,6 +72,7 @@ typedef struct canon {
     int *table, table_room; /* hash of nodes: index + 1 */
     struct weight_cache **cache; /* buckets */
     canon_value *values; /* of the graph's values */
+    const onnx_tensor **constants; /* of the graph's values; NULL: none */
     int origin;          /* the graph's node at hand */
     bool no_memory;
 } canon;
@@ -96,6 +97,9 @@ int canon_scale(canon *c, int input, double mul, double add);
 
 /* Something that does not fit; its inputs are the graph node's (those that are known). */
 int canon_other(canon *c, const onnx_node *node, const char *why);
+
+/* The constant that a value is, or NULL (also for value -1). */
+static inline const onnx_tensor *canon_constant(const canon *c, int32_t value) { return value < 0 ? NULL : c->constants[value]; }
 
 /* ------------------------------------------------------------------------------------- weights */
 

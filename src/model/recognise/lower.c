@@ -48,7 +48,7 @@ static const char *inputs_trouble(const canon *c, const onnx_node *node)
 {
     for (int i = 0; i < node->input_count; i++) {
         const int32_t v = node->inputs[i];
-        if (v < 0 || onnx_constant(c->graph, v))
+        if (v < 0 || canon_constant(c, v))
             continue;
         if (c->values[v].node < 0)
             return "reads something that is no part of the picture's way";
@@ -72,12 +72,12 @@ static void lower_node(canon *c, const onnx_node *node)
     for (int i = 0; i < LOWER_OUTPUTS; i++)
         out[i].node = -1;
     const lowering *row = row_of(node);
-    const char *why = inputs_trouble(c, node);
+    const char *why = row ? inputs_trouble(c, node) : "is no operator of a SegFormer";
     for (int i = 0; !why && i < node->output_count; i++)
         if (node->outputs[i] >= 0 && !shape_is_known(lower_shape(c, node, i)))
             why = "has an output whose shape is not known";
     if (!why)
-        why = row ? row->lower(c, node, out) : "no operator of a SegFormer";
+        why = row->lower(c, node, out);
     const int other = why ? canon_other(c, node, why) : -1;
     for (int i = 0; i < node->output_count; i++) {
         const int32_t v = node->outputs[i];

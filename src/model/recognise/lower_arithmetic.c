@@ -164,7 +164,7 @@ const char *lower_binary(canon *c, canon_op op, const canon_value *a, const cano
 static const char *arithmetic(canon *c, const onnx_node *node, char op, canon_op both, canon_value *out)
 {
     const canon_value *a = lower_operand(c, node, 0), *b = lower_operand(c, node, 1);
-    const onnx_tensor *left = onnx_constant(c->graph, onnx_input(node, 0)), *right = onnx_constant(c->graph, onnx_input(node, 1));
+    const onnx_tensor *left = canon_constant(c, onnx_input(node, 0)), *right = canon_constant(c, onnx_input(node, 1));
     if (node->input_count != 2)
         return "has not two operands";
     if (a && b)

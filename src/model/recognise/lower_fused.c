@@ -10,7 +10,7 @@ const float *lower_vector(canon *c, const onnx_node *node, int slot, int64_t wid
     *ok = true;
     if (onnx_input(node, slot) < 0)
         return NULL;
-    const onnx_tensor *t = onnx_constant(c->graph, onnx_input(node, slot));
+    const onnx_tensor *t = canon_constant(c, onnx_input(node, slot));
     *ok = t && t->count == (size_t)width;
     const float *floats = *ok ? canon_floats(c, t) : NULL;
     *ok = *ok && floats;
@@ -54,7 +54,7 @@ static const char *rms_norm(canon *c, const onnx_node *node, canon_value *out)
 static const char *skip_layer_norm(canon *c, const onnx_node *node, canon_value *out)
 {
     const canon_value *x = lower_operand(c, node, 0), *skip = lower_operand(c, node, 1);
-    const onnx_tensor *bias = onnx_constant(c->graph, onnx_input(node, 4));
+    const onnx_tensor *bias = canon_constant(c, onnx_input(node, 4));
     canon_value biased, sum;
     if (!x || !skip || (onnx_input(node, 4) >= 0 && !bias))
         return "works on constants";
@@ -75,7 +75,7 @@ static const char *skip_layer_norm(canon *c, const onnx_node *node, canon_value 
 static const char *bias_gelu(canon *c, const onnx_node *node, canon_value *out)
 {
     const canon_value *x = lower_operand(c, node, 0);
-    const onnx_tensor *bias = onnx_constant(c->graph, onnx_input(node, 1));
+    const onnx_tensor *bias = canon_constant(c, onnx_input(node, 1));
     canon_value biased;
     if (!x || !bias)
         return "works on constants";
@@ -149,7 +149,7 @@ static bool has_more_inputs(const onnx_node *node, int first)
 static const char *attention_with_weights(canon *c, const onnx_node *node, canon_value *out)
 {
     const canon_value *x = lower_operand(c, node, 0);
-    const onnx_tensor *weight = onnx_constant(c->graph, onnx_input(node, 1)), *bias = onnx_constant(c->graph, onnx_input(node, 2));
+    const onnx_tensor *weight = canon_constant(c, onnx_input(node, 1)), *bias = canon_constant(c, onnx_input(node, 2));
     const int64_t *sizes;
     canon_value joined, parts[3];
     if (!x || !weight || weight->shape.rank != 2 || x->view.rank != 3 || (onnx_input(node, 2) >= 0 && !bias))
@@ -191,7 +191,7 @@ static const char *add_third(canon *c, canon_value *x, const onnx_tensor *bias, 
 /* com.microsoft.MultiHeadAttention: queries, keys and values [n][tokens][c], a bias [3 c] before them. */
 static const char *multi_head_attention(canon *c, const onnx_node *node, canon_value *out)
 {
-    const onnx_tensor *bias = onnx_constant(c->graph, onnx_input(node, 3));
+    const onnx_tensor *bias = canon_constant(c, onnx_input(node, 3));
     canon_value parts[3];
     if (has_more_inputs(node, 4) || (onnx_input(node, 3) >= 0 && !bias) || onnx_attribute_int(node, "unidirectional", 0))
         return "attends with a mask, a past or a bias that is no constant";

@@ -24,7 +24,7 @@ static bool all_ints(const onnx_node *node, const char *name, size_t count, int6
 
 static const char *with_bias(canon *c, const onnx_node *node, canon_value *y)
 {
-    const onnx_tensor *bias = onnx_constant(c->graph, onnx_input(node, 2));
+    const onnx_tensor *bias = canon_constant(c, onnx_input(node, 2));
     if (onnx_input(node, 2) < 0)
         return NULL;
     canon_node n = *canon_at(c, y->node);
@@ -38,7 +38,7 @@ static const char *with_bias(canon *c, const onnx_node *node, canon_value *y)
 static const char *convolution(canon *c, const onnx_node *node, canon_value *out)
 {
     const canon_value *x = lower_operand(c, node, 0);
-    const onnx_tensor *w = onnx_constant(c->graph, onnx_input(node, 1));
+    const onnx_tensor *w = canon_constant(c, onnx_input(node, 1));
     int64_t stride, pad, dilation;
     if (!x || !w || w->shape.rank < 3 || w->shape.rank != x->view.rank)
         return "convolves something else than activations with a constant";
@@ -106,7 +106,7 @@ static const char *batch_norm(canon *c, const onnx_node *node, canon_value *out)
     canon_node n = canon_unary(c, CANON_BATCH_NORM, x->node);
     n.out = (int)n.extent.of[AXIS_C];
     for (int i = 0; i < 4; i++) {
-        const onnx_tensor *t = onnx_constant(c->graph, onnx_input(node, i + 1));
+        const onnx_tensor *t = canon_constant(c, onnx_input(node, i + 1));
         if (!t || t->count != (size_t)n.out)
             return "lacks stored statistics";
         vectors[i] = canon_floats(c, t);
@@ -127,7 +127,7 @@ static const char *batch_norm(canon *c, const onnx_node *node, canon_value *out)
 /* With scales, the coordinates are computed from them: they must be the ratio of the sizes. */
 static bool scales_fit(const canon *c, const onnx_node *node, int slot, const extents *from, const int64_t *to)
 {
-    const onnx_tensor *t = onnx_constant(c->graph, onnx_input(node, slot));
+    const onnx_tensor *t = canon_constant(c, onnx_input(node, slot));
     float scales[VIEW_RANK];
     if (!t || t->count == 0)
         return true;

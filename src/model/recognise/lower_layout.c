@@ -15,6 +15,11 @@ static const char *cast(canon *c, const onnx_node *node, canon_value *out)
 {
     const canon_value *x = lower_operand(c, node, 0);
     const onnx_type to = c->graph->values[node->outputs[0]].type;
+    const onnx_tensor *constant = canon_constant(c, onnx_input(node, 0));
+    if (constant && onnx_type_is_float(constant->type)) { /* CastLike of a weight to the activations' type */
+        c->constants[node->outputs[0]] = constant;
+        return NULL;
+    }
     if (x && canon_at(c, x->node)->op != CANON_ARGMAX && canon_at(c, x->node)->op != CANON_INPUT && !onnx_type_is_float(to))
         return "turns activations into integers";
     return reshape(c, node, out);
@@ -182,6 +187,6 @@ static const char *concat(canon *c, const onnx_node *node, canon_value *out)
 
 const lowering lower_layout[] = {
     {"", "Reshape", reshape}, {"", "Squeeze", reshape}, {"", "Unsqueeze", reshape}, {"", "Flatten", reshape}, {"", "Expand", reshape},
-    {"", "Identity", reshape}, {"", "Dropout", reshape}, {"", "Cast", cast}, {"", "Transpose", transpose}, {"", "Slice", slice},
+    {"", "Identity", reshape}, {"", "Dropout", reshape}, {"", "Cast", cast}, {"", "CastLike", cast}, {"", "Transpose", transpose}, {"", "Slice", slice},
     {"", "Gather", gather}, {"", "Split", split}, {"", "Concat", concat}, {NULL, NULL, NULL},
 };

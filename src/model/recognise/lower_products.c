@@ -120,10 +120,10 @@ const char *lower_product(canon *c, const canon_value *a, const canon_value *b, 
     return "multiplies activations, but neither queries by keys nor probabilities by values";
 }
 
-static const char *product(canon *c, const onnx_node *node, bool transpose_b, canon_value *out)
+/* a b, of operands that have been turned as the node wants; each NULL for a constant. */
+static const char *product(canon *c, const onnx_node *node, const canon_value *a, const canon_value *b, bool transpose_b, canon_value *out)
 {
-    const canon_value *a = lower_operand(c, node, 0), *b = lower_operand(c, node, 1);
-    const onnx_tensor *left = onnx_constant(c->graph, onnx_input(node, 0)), *right = onnx_constant(c->graph, onnx_input(node, 1));
+    const onnx_tensor *left = canon_constant(c, onnx_input(node, 0)), *right = canon_constant(c, onnx_input(node, 1));
     int64_t rows, columns;
     if (a && right)
         return times_constant(c, a, right, transpose_b, out);
@@ -140,13 +140,37 @@ static const char *product(canon *c, const onnx_node *node, bool transpose_b, ca
     return lower_product(c, a, &turned, out);
 }
 
-static const char *mat_mul(canon *c, const onnx_node *node, canon_value *out) { return product(c, node, false, out); }
+static const char *mat_mul(canon *c, const onnx_node *node, canon_value *out)
+{
+    return product(c, node, lower_operand(c, node, 0), lower_operand(c, node, 1), false, out);
+}
+
+/* ONNX Runtime's transBatch: [m][batch..][k] stands for [batch..][m][k]; trans: the last two are exchanged. */
+static void turn(view *v, bool batch, bool matrix)
+{
+    int64_t order[VIEW_RANK];
+    for (int i = 0; batch && i < v->rank; i++)
+        order[i] = i + 2 < v->rank ? i + 1 : i + 2 == v->rank ? 0 : i;
+    if (batch && v->rank > 2)
+        view_transpose(v, v->rank, order);
+    if (matrix && v->rank >= 2)
+        view_swap(v, v->rank - 2, v->rank - 1);
+}
 
 static const char *fused_mat_mul(canon *c, const onnx_node *node, canon_value *out)
 {
-    if (onnx_attribute_int(node, "transA", 0) || onnx_attribute_int(node, "transBatchA", 0) || onnx_attribute_int(node, "transBatchB", 0))
-        return "transposes its left operand or its batches";
-    const char *why = product(c, node, onnx_attribute_int(node, "transB", 0) != 0, out);
+    const canon_value *a = lower_operand(c, node, 0), *b = lower_operand(c, node, 1);
+    const bool transpose_b = onnx_attribute_int(node, "transB", 0) != 0;
+    canon_value left, right;
+    if (!a)
+        return "multiplies a constant by activations";
+    left = *a;
+    turn(&left.view, onnx_attribute_int(node, "transBatchA", 0) != 0, onnx_attribute_int(node, "transA", 0) != 0);
+    if (b) {
+        right = *b;
+        turn(&right.view, onnx_attribute_int(node, "transBatchB", 0) != 0, false);
+    }
+    const char *why = product(c, node, &left, b ? &right : NULL, transpose_b, out);
     if (!why)
         out->node = canon_scale(c, out->node, (double)onnx_attribute_float(node, "alpha", 1), 0);
     return why;
@@ -155,7 +179,7 @@ static const char *fused_mat_mul(canon *c, const onnx_node *node, canon_value *o
 static const char *gemm(canon *c, const onnx_node *node, canon_value *out)
 {
     const canon_value *x = lower_operand(c, node, 0);
-    const onnx_tensor *weight = onnx_constant(c->graph, onnx_input(node, 1)), *bias = onnx_constant(c->graph, onnx_input(node, 2));
+    const onnx_tensor *weight = canon_constant(c, onnx_input(node, 1)), *bias = canon_constant(c, onnx_input(node, 2));
     if (!x || !weight || (onnx_input(node, 2) >= 0 && !bias))
         return "multiplies something else than activations by a constant";
     if (onnx_attribute_int(node, "transA", 0) || onnx_attribute_float(node, "alpha", 1) != 1 || (bias && onnx_attribute_float(node, "beta", 1) != 1))

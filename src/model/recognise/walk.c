@@ -53,9 +53,24 @@ void walk_place(walk *w, const char *format, ...)
     va_end(arguments);
 }
 
+/* Of a chain of what does not fit, the first. */
+static int first_cause(const walk *w, int node)
+{
+    for (int at = node; at >= 0;) {
+        node = at;
+        at = -1;
+        const canon_node *n = walk_at(w, node);
+        for (int i = 0; n->op == CANON_OTHER && i < n->input_count; i++)
+            if (canon_input(w->c, n, i)->op == CANON_OTHER)
+                at = n->inputs[i];
+    }
+    return node;
+}
+
 segrt_status walk_mismatch(walk *w, int wrong, const char *expected)
 {
     const canon *c = w->c;
+    wrong = wrong < 0 ? wrong : first_cause(w, wrong);
     if (wrong < 0)
         return fail_with(w->error, SEGRT_NOT_SEGFORMER, "%s: expected %s, but the graph ends there", w->place, expected);
     char text[ONNX_TEXT_ROOM];

@@ -114,6 +114,13 @@ static bool is_grid(const walk *w, const found *networks, int count, const exten
                 step[d] = begin[d];
     }
     int64_t expected = 1;
+    for (int i = 0; i < count; i++) {
+        const window at = window_of(w, networks[i].start);
+        const int64_t begin[] = {at.y, at.x};
+        for (int d = 0; d < 2; d++)
+            if (begin[d] && begin[d] % step[d] && begin[d] != whole[d] - side[d])
+                return false;
+    }
     for (int d = 0; d < 2; d++) {
         t->window[d] = (int)side[d];
         t->stride[d] = (int)(step[d] ? step[d] : side[d]);

@@ -1,0 +1,218 @@
+/* What deviates from SegFormer's arithmetic is refused, by a message that names the node and how far
+ * recognition came; what a parameter can express is read.  Each row changes one thing in a good file. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "export/emit.h"
+#include "model/model.h"
+#include "model_support.h"
+#include "recognise/edit_support.h"
+
+static char path[] = "/tmp/segrt_deviation_XXXXXX";
+
+static void write_good_file(int opset, const random_model *wanted)
+{
+    segrt_model *model = random_model_open(wanted);
+    const onnx_export_options options = {.opset = opset, .shape = {1, 64, 96}};
+    segrt_error error = {0};
+    assert_non_null(model);
+    if (onnx_export(model, NULL, &options, path, &error))
+        fail_msg("%s", error.message);
+    random_model_close(model);
+}
+
+static segrt_model *open_file(segrt_error *error)
+{
+    segrt_model *model = NULL;
+    *error = (segrt_error){0};
+    segrt_model_open(&model, path, NULL, error);
+    return model;
+}
+
+/* ------------------------------------------------------------------------------------- refusals */
+
+static void gelu_by_tanh(edit *e) { edit_text(e, edit_find(e, "stage1.block0.ffn.gelu"), "approximate", "tanh"); }
+static void gelu_as_relu(edit *e)
+{
+    edit_node *n = edit_find(e, "stage2.block0.ffn.gelu");
+    n->op = "Relu";
+    n->attribute_count = 0;
+}
+static void gelu_with_another_root(edit *e)
+{
+    edit_constant(e, "another", 0, &(float){1.5f});
+    edit_find(e, "stage1.block0.ffn.gelu.scaled")->inputs[1] = "another";
+}
+static void erf_as_tanh(edit *e) { edit_find(e, "stage1.block1.ffn.gelu.erf")->op = "Tanh"; }
+static void no_gelu(edit *e) { edit_bypass(e, "stage3.block1.ffn.gelu", 0); }
+static void a_further_relu(edit *e) { edit_insert(e, "stage2.block0.ffn.fc1", "Relu"); }
+static void a_further_norm(edit *e)
+{
+    edit_node *n = edit_insert(e, "stage1.block0.norm1", "LayerNormalization");
+    n->inputs[1] = "stage1.block0.norm2.weight";
+    n->inputs[2] = "stage1.block0.norm2.bias";
+    n->input_count = 3;
+}
+static void no_residual_around_attention(edit *e) { edit_bypass(e, "stage2.block0.attended", 1); }
+static void no_residual_around_the_ffn(edit *e) { edit_bypass(e, "stage1.block1", 1); }
+static void residual_from_elsewhere(edit *e) { edit_find(e, "stage1.block1")->inputs[0] = "stage1.block0.attended"; }
+static void norm_over_tokens(edit *e) { edit_int(e, edit_find(e, "stage1.block0.norm1"), "axis", 1); }
+static void mean_over_tokens(edit *e) { edit_ints(e, edit_find(e, "stage3.patch.norm.mean"), "axes", 1, &(const int64_t){1}); }
+static void norm_without_mean(edit *e) { edit_find(e, "stage1.patch.norm.centred")->inputs[1] = "norm.two"; }
+static void softmax_over_queries(edit *e) { edit_int(e, edit_find(e, "stage4.block0.attention.probabilities"), "axis", 2); }
+static void no_softmax(edit *e) { edit_bypass(e, "stage4.block0.attention.probabilities", 0); }
+static void heads_exchanged(edit *e)
+{
+    edit_ints(e, edit_find(e, "stage2.block0.attention.query.heads"), "perm", 4, (const int64_t[]){0, 3, 1, 2});
+}
+static void corners_aligned(edit *e)
+{
+    edit_text(e, edit_find(e, "head.level2.resized"), "coordinate_transformation_mode", "align_corners");
+}
+static void asymmetric(edit *e) { edit_text(e, edit_find(e, "head.level3.resized"), "coordinate_transformation_mode", "asymmetric"); }
+static void nearest(edit *e) { edit_text(e, edit_find(e, "head.level4.resized"), "mode", "nearest"); }
+static void cubic(edit *e) { edit_text(e, edit_find(e, "head.level2.resized"), "mode", "cubic"); }
+static void no_relu_in_the_head(edit *e) { edit_bypass(e, "head.relu", 0); }
+static void a_level_twice(edit *e) { edit_find(e, "head.concat")->inputs[0] = "head.level2.resized"; }
+static void depthwise_without_padding(edit *e)
+{
+    edit_ints(e, edit_find(e, "stage1.block0.ffn.depthwise"), "pads", 4, (const int64_t[]){0, 0, 0, 0});
+}
+static void dilated(edit *e) { edit_ints(e, edit_find(e, "stage1.block0.ffn.depthwise"), "dilations", 2, (const int64_t[]){2, 2}); }
+static void values_of_another_block(edit *e) { edit_find(e, "stage1.block0.attention.context")->inputs[1] = "stage1.block0.attention.query.heads"; }
+static void sigmoid_behind_the_classifier(edit *e)
+{
+    edit_find(e, "logits")->output = "before";
+    edit_node *n = edit_insert(e, "head.relu", "Sigmoid"); /* moved behind the classifier by its names */
+    n->inputs[0] = "before";
+    n->output = "logits";
+    edit_find(e, "logits")->inputs[0] = "head.relu";
+    const edit_node moved = *n;
+    edit_node *classifier = edit_find(e, "logits");
+    *n = *classifier;
+    *classifier = moved;
+}
+static void an_operator_of_no_segformer(edit *e) { edit_insert(e, "stage1.patch", "HardSwish"); }
+
+static void deviations_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        int opset;
+        void (*change)(edit *e);
+        const char *place, *node; /* both stand in the message */
+    } rows[] = {
+        {20, gelu_by_tanh, "stage 1, block 0, after the depthwise convolution", "stage1.block0.ffn.gelu"},
+        {20, gelu_as_relu, "stage 2, block 0, after the depthwise convolution", "stage2.block0.ffn.gelu"},
+        {17, gelu_with_another_root, "stage 1, block 0, after the depthwise convolution", "stage1.block0.ffn.gelu"},
+        {17, erf_as_tanh, "stage 1, block 1, after the depthwise convolution", "stage1.block1.ffn.gelu"},
+        {20, no_gelu, "stage 3, block 1, after the depthwise convolution", "stage3.block1.ffn.fc2"},
+        {17, a_further_relu, "stage 2, block 0, after fc1", "stage2.block0.ffn.fc1.more"},
+        {17, a_further_norm, "stage 1, block 0, after the first norm", "stage1.block0.norm1.more"},
+        {17, no_residual_around_attention, "stage 2, block 0, after the output projection", "stage2.block0.norm2"},
+        {17, no_residual_around_the_ffn, "stage 1, block 1, after fc2", "stage1.norm"},
+        {17, residual_from_elsewhere, "stage 1, block", "stage1.block1"},
+        {17, norm_over_tokens, "stage 1, after the patch embedding", "stage1.block0.norm1"},
+        {11, mean_over_tokens, "stage 3, after the patch convolution", "stage3.patch.norm"},
+        {11, norm_without_mean, "stage 1, after the patch convolution", "stage1.patch.norm"},
+        {17, softmax_over_queries, "stage 4, block 0, after the scores", "stage4.block0.attention.probabilities"},
+        {17, no_softmax, "stage 4, block 0", "stage4.block0.attention"},
+        {17, heads_exchanged, "stage 2, block 0, in attention", "stage2.block0.attention"},
+        {17, corners_aligned, "decode head, after stage 2's level", "head.level2.resized"},
+        {17, asymmetric, "decode head, after stage 3's level", "head.level3.resized"},
+        {17, nearest, "decode head, after stage 4's level", "head.level4.resized"},
+        {17, cubic, "decode head, after stage 2's level", "head.level2.resized"},
+        {17, no_relu_in_the_head, "decode head, after the fusion", "logits"},
+        {17, a_level_twice, "decode head", "head."},
+        {17, depthwise_without_padding, "stage 1, block 0", "stage1.block0.ffn"},
+        {17, dilated, "stage 1, block 0, after fc1", "stage1.block0.ffn.depthwise"},
+        {17, values_of_another_block, "stage 1, block 0", "stage1.block0.attention"},
+        {17, sigmoid_behind_the_classifier, "after the classifier", "Sigmoid"},
+        {17, an_operator_of_no_segformer, "stage 1, after the patch convolution", "HardSwish 'stage1.patch.more'"},
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_good_file(rows[i].opset, &(const random_model){.seed = 3});
+        edit *e = edit_open(path);
+        rows[i].change(e);
+        edit_write(e, path);
+        edit_close(e);
+        segrt_error error;
+        segrt_model *model = open_file(&error);
+        if (model || !strstr(error.message, rows[i].place) || !strstr(error.message, rows[i].node)) {
+            print_error("row %zu (%s, %s): %s\n", i, rows[i].place, rows[i].node, model ? "taken as a SegFormer" : error.message);
+            wrong++;
+        }
+        segrt_model_close(model);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+/* ----------------------------------------------------------------------------------- parameters */
+
+static void eps_is_read_from_the_graph(void **state)
+{
+    (void)state;
+    write_good_file(17, &(const random_model){.seed = 3});
+    edit *e = edit_open(path);
+    edit_float(e, edit_find(e, "stage2.block0.norm2"), "epsilon", 1e-12f);
+    edit_write(e, path);
+    edit_close(e);
+    segrt_error error;
+    segrt_model *model = open_file(&error);
+    if (!model)
+        fail_msg("%s", error.message);
+    assert_true(model->stages[1].blocks[0].norm2.eps == 1e-12);
+    segrt_model_close(model);
+}
+
+static void scale_heads_widths_reductions_and_order_are_read_from_the_graph(void **state)
+{
+    (void)state;
+    const random_model wanted = {.width = {6, 12, 20, 24}, .depth = {1, 2, 1, 1}, .heads = {2, 3, 4, 1}, .reduction = {4, 4, 1, 2}, .ratio = 3,
+                                 .decoder_width = 10, .classes = 3, .no_biases = true, .fuse_first_to_last = true, .scale = 0.5, .seed = 5};
+    for (int opset = EXPORT_OLDEST_OPSET; opset <= EXPORT_NEWEST_OPSET; opset += 3) {
+        write_good_file(opset, &wanted);
+        segrt_error error;
+        segrt_model *model = open_file(&error);
+        if (!model)
+            fail_msg("%s", error.message);
+        for (int s = 0; s < STAGES; s++) {
+            assert_int_equal(model->stages[s].width, wanted.width[s]);
+            assert_int_equal(model->stages[s].depth, wanted.depth[s]);
+            assert_int_equal(model->stages[s].heads, wanted.heads[s]);
+            assert_int_equal(model->stages[s].reduction, wanted.reduction[s]);
+            assert_int_equal(model->head.fuse_order[s], s);
+            const model_block *b = &model->stages[s].blocks[0];
+            assert_int_equal(b->fc1.out, 3 * wanted.width[s]);
+            assert_null(b->query.bias);
+            assert_true(fabs(b->scale * sqrt((double)wanted.width[s] / wanted.heads[s]) - 0.5) < 1e-6);
+        }
+        assert_int_equal(model->class_count, 3);
+        segrt_model_close(model);
+    }
+}
+
+int main(void)
+{
+    const int file = mkstemp(path);
+    if (file < 0)
+        return 1;
+    close(file);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(deviations_are_refused_by_name),
+        cmocka_unit_test(eps_is_read_from_the_graph),
+        cmocka_unit_test(scale_heads_widths_reductions_and_order_are_read_from_the_graph),
+    };
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return failed;
+}

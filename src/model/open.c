@@ -10,6 +10,7 @@
 #include "model/files.h"
 #include "model/load.h"
 #include "model/preprocessing.h"
+#include "model/recognise/recognise.h"
 
 /* A format is known by its content, whatever the file is called.  Either `read` gives tensors, or `open` makes the whole model of a
  * graph. */
@@ -25,6 +26,7 @@ static const weights_format formats[] = {
     {"PyTorch zip", torch_zip_sniff, torch_zip_read, NULL},
     {"PyTorch legacy", torch_legacy_sniff, torch_legacy_read, NULL},
     {"pickle", torch_pickle_sniff, torch_pickle_read, NULL},
+    {"ONNX", recognise_sniff, NULL, recognise_open},
 };
 
 static const weights_format *format_of(const file_map *file)

@@ -5,6 +5,8 @@
 
 enum { FIRST_ROOM = 1024 };
 
+const char canon_behind[] = "stands behind an operator that does not fit";
+
 segrt_status canon_open(canon *c, const onnx_graph *graph, arena *scratch, arena *keep, segrt_error *error)
 {
     *c = (canon){.scratch = scratch, .keep = keep, .graph = graph, .origin = -1};

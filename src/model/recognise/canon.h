@@ -95,6 +95,9 @@ canon_node canon_unary(const canon *c, canon_op op, int input);
 /* y = mul x + add with plain numbers. */
 int canon_scale(canon *c, int input, double mul, double add);
 
+/* The reason of a node that would fit, were it not for one before it. */
+extern const char canon_behind[];
+
 /* Something that does not fit; its inputs are the graph node's (those that are known). */
 int canon_other(canon *c, const onnx_node *node, const char *why);
 

@@ -53,7 +53,7 @@ static const char *inputs_trouble(const canon *c, const onnx_node *node)
         if (c->values[v].node < 0)
             return "reads something that is no part of the picture's way";
         if (canon_at(c, c->values[v].node)->op == CANON_OTHER)
-            return "stands behind an operator that does not fit";
+            return canon_behind;
     }
     return NULL;
 }

@@ -83,6 +83,11 @@ segrt_status walk_mismatch(walk *w, int wrong, const char *expected)
                    n->why ? n->why : "");
 }
 
+bool walk_is_add(const walk *w, int node)
+{
+    return walk_at(w, node)->op == CANON_ADD || walk_at(w, node)->why == canon_behind;
+}
+
 int walk_find(const walk *w, int node, canon_op op)
 {
     for (int i = 0; i < walk_user_count(w, node); i++)
@@ -148,9 +153,11 @@ static bool feeds_attention(const walk *w, int norm)
 static int block_follows(walk *w, int x)
 {
     const int norm = walk_find(w, x, CANON_NORM);
+    bool adds = false;
     for (int i = 0; i < walk_user_count(w, x); i++) {
-        const canon_op op = walk_at(w, walk_user(w, x, i))->op;
-        if (op != CANON_NORM && op != CANON_ADD) {
+        const bool is_add = walk_is_add(w, walk_user(w, x, i));
+        adds |= is_add;
+        if (!is_add && walk_at(w, walk_user(w, x, i))->op != CANON_NORM) {
             walk_mismatch(w, walk_user(w, x, i), "a block's layer norm and residual Add, or the stage's layer norm");
             return -1;
         }
@@ -159,7 +166,7 @@ static int block_follows(walk *w, int x)
         walk_mismatch(w, walk_user_count(w, x) ? walk_user(w, x, 0) : -1, "a layer norm");
         return -1;
     }
-    return walk_find(w, x, CANON_ADD) >= 0 || feeds_attention(w, norm);
+    return adds || feeds_attention(w, norm);
 }
 
 /* The stage's layer norm: the one that the next patch embedding reads, and the one that the head reads (segrt's own centred exports

@@ -60,6 +60,9 @@ segrt_status walk_mismatch(walk *w, int wrong, const char *expected);
 /* The only reader of `node`, which must be of this kind; -1 with the error recorded. */
 int walk_only(walk *w, int node, canon_op op, const char *expected);
 
+/* An Add, or what would be one if what it reads did fit: whoever walks on finds that. */
+bool walk_is_add(const walk *w, int node);
+
 /* A reader of this kind among several, or -1 (no error). */
 int walk_find(const walk *w, int node, canon_op op);
 

@@ -172,9 +172,9 @@ static int branch_norm(walk *w, int x)
     const int norm = walk_find(w, x, CANON_NORM);
     int norms = 0;
     for (int i = 0; i < walk_user_count(w, x); i++) {
-        const canon_op op = walk_at(w, walk_user(w, x, i))->op;
-        norms += op == CANON_NORM;
-        if ((op != CANON_NORM && op != CANON_ADD) || norms > 1) {
+        const bool is_norm = walk_at(w, walk_user(w, x, i))->op == CANON_NORM;
+        norms += is_norm;
+        if ((!is_norm && !walk_is_add(w, walk_user(w, x, i))) || norms > 1) {
             walk_mismatch(w, walk_user(w, x, i), "one layer norm and one residual Add");
             return -1;
         }

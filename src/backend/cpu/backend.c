@@ -15,12 +15,27 @@ static const char *precision_name(segrt_precision precision)
     return (size_t)precision < sizeof names / sizeof *names ? names[precision] : "unknown";
 }
 
-/* The best table of the precision among the levels that may be used. */
-static const cpu_kernels *choose_kernels(segrt_precision precision, unsigned levels)
+/* Whether all inner sizes of products are whole units: kernels read operands up to there. */
+static bool units_fit(const network *net, int unit)
 {
-    for (size_t i = 0; i < cpu_kernel_table_count; i++)
-        if (cpu_kernel_tables[i]->precision == precision && levels >> cpu_kernel_tables[i]->level & 1)
-            return cpu_kernel_tables[i];
+    bool fit = net->head.width % unit == 0 && net->head.inner_width % unit == 0;
+    for (int i = 0; i < STAGES; i++) {
+        const network_stage *s = &net->stages[i];
+        fit = fit && s->width / s->heads % unit == 0;
+        for (int b = 0; b < s->depth; b++)
+            fit = fit && s->blocks[b].hidden % unit == 0;
+    }
+    return fit;
+}
+
+/* The best table of the precision among the levels that may be used. */
+static const cpu_kernels *choose_kernels(const network *net, segrt_precision precision, unsigned levels)
+{
+    for (size_t i = 0; i < cpu_kernel_table_count; i++) {
+        const cpu_kernels *k = cpu_kernel_tables[i];
+        if (k->precision == precision && levels >> k->level & 1 && units_fit(net, k->k_unit))
+            return k;
+    }
     return NULL;
 }
 
@@ -48,7 +63,7 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
     segrt_status status = cpu_limit(&levels, getenv("SEGRT_CPU"), error);
     if (status)
         return status;
-    const cpu_kernels *k = choose_kernels(precision, levels);
+    const cpu_kernels *k = choose_kernels(net, precision, levels);
     if (!k)
         return fail_with(error, SEGRT_UNSUPPORTED, "the CPU does not run %s; give float32 or bfloat16", precision_name(precision));
     if (!net->stages[0].patch.weight.f32)

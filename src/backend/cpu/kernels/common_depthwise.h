@@ -4,8 +4,31 @@
 
 #include "backend/cpu/kernels/common_operand.h"
 
-/* x Phi(x) (Hendrycks and Gimpel 2016, the erf form).  Phi(x) - 1/2 = x P(x^2) / Q(x^2) on |x| <= 5.3, minimax, error 1.3e-8;
- * beyond, Phi is 0 or 1 to float's precision.  Absolute error of the whole: 2.3e-7 |x|. */
+/* x Phi(x) (Hendrycks and Gimpel 2016, the erf form). */
+#ifdef OPERAND_BF16
+
+/* Phi(x) - 1/2 = x P(x^2) on |x| <= 4.5, minimax for x Phi(x): absolute error 6e-5, a thirtieth of the rounding of a result near 1.
+ * Below -4.5 the result stays where it was there. */
+static inline vf v_gelu(vf x)
+{
+    x = v_max(x, v_set(-4.5f));
+    const vf t = v_min(x, v_set(4.5f)), u = v_mul(t, t);
+    vf p = v_set(3.03641306e-11f);
+    p = v_fma(p, u, v_set(-3.31465589e-09f));
+    p = v_fma(p, u, v_set(1.59099564e-07f));
+    p = v_fma(p, u, v_set(-4.45172722e-06f));
+    p = v_fma(p, u, v_set(8.14251466e-05f));
+    p = v_fma(p, u, v_set(-0.00103759119f));
+    p = v_fma(p, u, v_set(0.00958520264f));
+    p = v_fma(p, u, v_set(-0.0659846554f));
+    p = v_fma(p, u, v_set(0.398712606f));
+    return v_mul(x, v_fma(t, p, v_set(0.5f)));
+}
+
+#else
+
+/* Phi(x) - 1/2 = x P(x^2) / Q(x^2) on |x| <= 5.3, minimax, error 1.3e-8; beyond, Phi is 0 or 1 to float's precision.  Absolute
+ * error of the whole: 2.3e-7 |x|. */
 static inline vf v_gelu(vf x)
 {
     const vf t = v_max(v_min(x, v_set(5.3f)), v_set(-5.3f)), u = v_mul(t, t);
@@ -22,6 +45,8 @@ static inline vf v_gelu(vf x)
     p = v_fma(p, u, v_set(0.398942199f));
     return v_mul(x, v_add(v_set(0.5f), v_div(v_mul(t, p), q)));
 }
+
+#endif
 
 /* Three columns of partial sums roll along the row: a loaded column is the right tap of the pixel before it, the middle of its
  * own and the left of the next, so every number is loaded once. */

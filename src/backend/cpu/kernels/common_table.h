@@ -3,7 +3,11 @@
 #define SEGRT_COMMON_TABLE_H
 
 #include "backend/cpu/kernels/common_depthwise.h"
+#if defined(GEMM_AMX)
+#include "backend/cpu/kernels/common_gemm_amx.h"
+#else
 #include "backend/cpu/kernels/common_gemm.h"
+#endif
 #include "backend/cpu/kernels/common_head.h"
 #include "backend/cpu/kernels/common_rows.h"
 #include "backend/cpu/kernels/tables.h"

@@ -3,10 +3,8 @@
 
 const cpu_kernels *const cpu_kernel_tables[] = {
 #if defined(__x86_64__)
-    &cpu_kernels_f32_avx2,
-    &cpu_kernels_bf16_avx2,
+    &cpu_kernels_f32_avx512, &cpu_kernels_f32_avx2, &cpu_kernels_bf16_amx, &cpu_kernels_bf16_avx512, &cpu_kernels_bf16_avx2,
 #endif
-    &cpu_kernels_f32_portable,
-    &cpu_kernels_bf16_portable,
+    &cpu_kernels_f32_portable, &cpu_kernels_bf16_portable,
 };
 const size_t cpu_kernel_table_count = sizeof cpu_kernel_tables / sizeof *cpu_kernel_tables;

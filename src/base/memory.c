@@ -64,7 +64,7 @@ struct arena_block {
     _Alignas(ARENA_ALIGNMENT) unsigned char data[];
 };
 
-void *arena_get(arena *a, size_t count, size_t size)
+void *arena_get_uncleared(arena *a, size_t count, size_t size)
 {
     if (size && count > (SIZE_MAX / 2) / size)
         return NULL;
@@ -79,7 +79,13 @@ void *arena_get(arena *a, size_t count, size_t size)
     }
     void *taken = a->last->data + a->last->used;
     a->last->used += bytes;
-    return memset(taken, 0, bytes);
+    return taken;
+}
+
+void *arena_get(arena *a, size_t count, size_t size)
+{
+    void *taken = arena_get_uncleared(a, count, size);
+    return taken ? memset(taken, 0, count * size) : NULL;
 }
 
 char *arena_copy_text(arena *a, const char *text, size_t length)

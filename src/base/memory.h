@@ -28,6 +28,7 @@ typedef struct arena {
 
 /* Cleared, aligned to 16, or NULL. */
 void *arena_get(arena *a, size_t count, size_t size);
+void *arena_get_uncleared(arena *a, size_t count, size_t size); /* for what is written whole */
 char *arena_copy_text(arena *a, const char *text, size_t length);
 void arena_free(arena *a);
 

@@ -103,16 +103,23 @@ static float from_bits(uint32_t bits)
     return value;
 }
 
-/* IEEE 754 binary16, exactly: every half is a float. */
+/* IEEE 754 binary16, exactly: every half is a float.  Its bits moved into a float's place are 2^-112 of its value, subnormal ones too;
+ * only infinities and NaNs need another exponent.  Without a branch, so that compilers take several at once. */
 static float half_to_float(uint16_t half)
 {
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-    if (exponent == 31)
-        return from_bits(sign | 0x7f800000 | fraction << 13);
-    if (exponent)
-        return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
-    const float small = (float)fraction * 0x1p-24f;
-    return sign ? -small : small;
+    const uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13, sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t bits;
+    const float scaled = from_bits(magnitude) * 0x1p112f;
+    memcpy(&bits, &scaled, sizeof bits);
+    bits = (half & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000 : bits;
+    return from_bits(sign | bits);
+}
+
+static uint16_t read_u16(const uint8_t *from)
+{
+    uint16_t bits;
+    memcpy(&bits, from, sizeof bits);
+    return bits;
 }
 
 /* `count` elements, `stride` elements apart. */
@@ -124,18 +131,12 @@ static void convert_row(tensor_type type, const uint8_t *from, int64_t stride, i
             memcpy(to + i, from + i * stride * 4, 4);
         break;
     case TENSOR_F16:
-        for (int64_t i = 0; i < count; i++) {
-            uint16_t bits;
-            memcpy(&bits, from + i * stride * 2, 2);
-            to[i] = half_to_float(bits);
-        }
+        for (int64_t i = 0; i < count; i++)
+            to[i] = half_to_float(read_u16(from + i * stride * 2));
         break;
     case TENSOR_BF16:
-        for (int64_t i = 0; i < count; i++) {
-            uint16_t bits;
-            memcpy(&bits, from + i * stride * 2, 2);
-            to[i] = from_bits((uint32_t)bits << 16);
-        }
+        for (int64_t i = 0; i < count; i++)
+            to[i] = from_bits((uint32_t)read_u16(from + i * stride * 2) << 16);
         break;
     case TENSOR_F64:
         for (int64_t i = 0; i < count; i++) {
@@ -155,7 +156,7 @@ const float *tensor_floats(const tensor *t, arena *memory)
         return (const float *)(const void *)t->data;
     static const int bytes_of_type[] = {[TENSOR_F32] = 4, [TENSOR_F16] = 2, [TENSOR_BF16] = 2, [TENSOR_F64] = 8, [TENSOR_OTHER] = 0};
     const int64_t count = tensor_elements(t);
-    float *out = count < 0 ? NULL : arena_get(memory, (size_t)count, sizeof *out);
+    float *out = count < 0 ? NULL : arena_get_uncleared(memory, (size_t)count, sizeof *out);
     if (!out || !count)
         return out;
     if (tensor_is_dense(t)) {

@@ -12,7 +12,8 @@
 enum { JSON_TEXT_CAP = 4 << 20 }; /* bytes; the largest header of a published SegFormer has 150 KB */
 
 /* Parses an object; release with json_decref.  `base` is the offset in the file at which the text begins.
- * Errors: MALFORMED with the offset (not JSON, not an object, a name twice), UNSUPPORTED (above the cap), NO_MEMORY. */
+ * Errors: MALFORMED with the offset (not JSON, not an object, a name twice), UNSUPPORTED (above the cap), NO_MEMORY (which
+ * jansson does not tell from a broken text where its scanner ran out). */
 segrt_status json_parse_object(json_t **out, const void *text, size_t size, uint64_t base, segrt_error *error);
 
 /* Fields of an object that may be absent: the value, or `otherwise`. */

@@ -32,8 +32,8 @@ if [ ${#photos[@]} -eq 0 ]; then
     photo=$PWD/build/demo/dog.jpg
     if [ ! -s "$photo" ] && ! fetch_photo "$photo"; then
         echo "No photograph to be had from the package darknet; drawing a street instead."
-        photo=$PWD/build/demo/street.png
-        build/release/examples/draw_scene "$photo"
+        photo=$PWD/build/demo/street.ppm
+        build/release/tools/scene/draw_scene "$photo"
     fi
     photos=("$photo")
 fi

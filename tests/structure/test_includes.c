@@ -31,6 +31,7 @@ static const struct room {
     {"src/api/", {"base/", "formats/", "model/", "network/", "backend/", "export/", "image/", "metrics/", "api/", "segrt/segrt.h"}},
     {"include/segrt/", {NULL}},
     {"tools/codecs/", {"codecs/", "segrt/segrt.h"}},
+    {"tools/scene/", {NULL}},
     {"tools/segrt/", {"codecs/", "metrics/", "image/image.h", "api/inside.h", "segrt/segrt.h"}},
     {"examples/", {"segrt/segrt.h"}},
 };

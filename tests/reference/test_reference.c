@@ -126,22 +126,28 @@ static double folded_against_published(const random_model *as, network_width wid
 static void folded_and_published_agree_to_1e_12_for_every_structure_and_size(void **state)
 {
     (void)state;
+    double worst = 0;
     for (size_t m = 0; m < STRUCTURES; m++)
         for (size_t s = 0; s < SIZES; s++) {
             const double difference = folded_against_published(&structures[m].model, NETWORK_F64, false, sizes[s]);
+            worst = fmax(worst, difference);
             if (!(difference <= 1e-12))
                 fail_msg("%s, %dx%dx%d: %.2e", structures[m].name, sizes[s][0], sizes[s][1], sizes[s][2], difference);
         }
+    print_message("float64 weights: worst relative difference %.1e\n", worst);
 }
 
 static void any_offsets_change_nothing(void **state)
 {
     (void)state;
+    double worst = 0;
     for (size_t m = 0; m < STRUCTURES; m++) {
         const double difference = folded_against_published(&structures[m].model, NETWORK_F64, true, sizes[1]);
+        worst = fmax(worst, difference);
         if (!(difference <= 1e-12))
             fail_msg("%s: %.2e", structures[m].name, difference);
     }
+    print_message("drawn offsets: worst relative difference %.1e\n", worst);
 }
 
 static void weights_rounded_to_float32_stay_within_1e_6(void **state)

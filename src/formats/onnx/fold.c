@@ -82,6 +82,12 @@ static segrt_status keep(fold *f, int32_t v, operand *x, segrt_error *error)
 }
 
 /* Are all inputs known, or, where the row only moves integers, at least there? */
+/* CastLike wants its second input's type alone. */
+static bool only_type_wanted(const onnx_node *node, int32_t slot, onnx_type type)
+{
+    return slot == 1 && type != ONNX_NO_TYPE && onnx_node_is(node, "CastLike");
+}
+
 static bool can_compute(fold *f, const op_row *row, const op *o)
 {
     if (!strcmp(row->name, "Shape") || !strcmp(row->name, "Size"))
@@ -90,7 +96,7 @@ static bool can_compute(fold *f, const op_row *row, const op *o)
     for (int32_t slot = 0; slot < o->in_count; slot++) {
         const operand *in = o->in[slot];
         const bool some = in && moves && (slot == 0 || concat) && in->i && in->count <= PARTIAL;
-        if (in && !some && !whole(in))
+        if (in && !some && !only_type_wanted(o->node, slot, in->type) && !whole(in))
             return false;
     }
     return f->memory.work < FOLD_WORK;
@@ -113,7 +119,7 @@ static segrt_status fold_node(fold *f, int32_t n, segrt_error *error)
     bool constant = row->fold;
     for (int32_t slot = 0; slot < node->input_count; slot++) {
         const int32_t v = node->inputs[slot];
-        constant = constant && (v < 0 || s->values[v].constant || f->values[v].i || f->values[v].f);
+        constant = constant && (v < 0 || only_type_wanted(node, slot, s->values[v].type) || s->values[v].constant || f->values[v].i || f->values[v].f);
     }
     o->in_count = node->input_count;
     for (int32_t slot = 0; slot < node->input_count && !status; slot++)

@@ -3,7 +3,7 @@
  * them are identities of exact arithmetic; constants must be the operation's own to float rounding. */
 #include <math.h>
 
-#include "model/recognise/canon.h"
+#include "model/recognise/lower.h"
 
 static const canon_node *in(const canon *c, const canon_node *n, int slot) { return canon_input(c, n, slot); }
 
@@ -124,7 +124,7 @@ static bool is_variance_and_eps(const canon *c, int node, int x, double *eps)
     const canon_node *sum = canon_at(c, node);
     if (sum->op != CANON_AFFINE || sum->count != 1 || !is_one(sum->mul[0]) || !(sum->add[0] > 0))
         return false;
-    *eps = sum->add[0];
+    *eps = lower_eps(sum->add[0]);
     const canon_node *mean = in(c, sum, 0);
     if (mean->op != CANON_MEAN)
         return false;

@@ -35,6 +35,38 @@ static segrt_status resized(walk *w, const found *f, int *node)
     return SEGRT_OK;
 }
 
+/* The head may read the stage's output through a norm of its own (segrt's centred exports: without gamma, with an offset).  Its map,
+ * W (g' x + b'), as one of the stage's norm, y = g x + b: W g' / g, and W (b' - b g' / g) to its bias. */
+static segrt_status through_the_stage_norm(walk *w, const canon_node *feature, const model_norm *norm, model_linear *level)
+{
+    const model_norm own = walk_norm(feature);
+    const size_t out = (size_t)level->out, in = (size_t)level->in;
+    if (own.gamma == norm->gamma && own.beta == norm->beta && own.eps == norm->eps)
+        return SEGRT_OK;
+    if (own.eps != norm->eps || own.width != norm->width || level->in != norm->width)
+        return fail_with(w->error, SEGRT_NOT_SEGFORMER, "%s: the head reads another norm of the stage than the next stage does", w->place);
+    float *weight = arena_get(w->memory, out * in, sizeof *weight), *bias = arena_get(w->memory, out, sizeof *bias);
+    if (!weight || !bias)
+        return fail_memory(w->error, out * in * sizeof *weight, "a level");
+    for (size_t o = 0; o < out; o++) {
+        double sum = level->bias ? (double)level->bias[o] : 0;
+        for (size_t i = 0; i < in; i++) {
+            const double g = norm->gamma ? (double)norm->gamma[i] : 1, b = norm->beta ? (double)norm->beta[i] : 0;
+            const double own_g = own.gamma ? (double)own.gamma[i] : 1, own_b = own.beta ? (double)own.beta[i] : 0;
+            const double from = (double)level->weight[o * in + i];
+            if (g == 0 && from * own_g != 0)
+                return fail_with(w->error, SEGRT_NOT_SEGFORMER, "%s: the head reads channel %zu, which the stage's norm makes 0", w->place, i);
+            const double by = g == 0 ? 0 : from * own_g / g;
+            weight[o * in + i] = (float)by;
+            sum += from * own_b - by * b;
+        }
+        bias[o] = (float)sum;
+    }
+    level->weight = weight;
+    level->bias = bias;
+    return SEGRT_OK;
+}
+
 /* A feature's linear map to where the levels meet. */
 static segrt_status walk_level(walk *w, found *f, int s, levels *l)
 {
@@ -51,6 +83,9 @@ static segrt_status walk_level(walk *w, found *f, int s, levels *l)
     if (level < 0)
         return walk_mismatch(w, -1, "the level's linear map");
     head->level[s] = walk_linear(walk_at(w, level));
+    const segrt_status moved = through_the_stage_norm(w, walk_at(w, f->feature[s]), &f->model->stages[s].norm, &head->level[s]);
+    if (moved != SEGRT_OK)
+        return moved;
     l->second[s] = -1;
     walk_place(w, "decode head, after stage %d's level", s + 1);
     int next = walk_user_count(w, level) == 1 ? walk_user(w, level, 0) : -1;

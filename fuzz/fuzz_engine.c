@@ -31,7 +31,8 @@ static void run_smallest(const network *net)
     void *state;
     if (macs > MACS_CAP || backend_reference.open(&state, net, &(backend_options){0}, NULL))
         return;
-    const label_output output = {.labels = net->classes ? labels : NULL, .label_bytes = 2, .stride = side, .picture_stride = side * side, .h = side, .w = side};
+    const label_output output = {
+        .labels = net->classes ? labels : NULL, .label_bytes = 2, .stride = side, .picture_stride = side * side, .h = side, .w = side};
     if (backend_reference.run(state, &(backend_run){.n = 1, .h = side, .w = side, .pixels = pixels, .output = output}, NULL) == SEGRT_SHAPE)
         abort();
     backend_reference.close(state);

@@ -52,7 +52,10 @@ static float *map(maker *m, int out, int in)
     return to;
 }
 
-static float *bias(maker *m, int out) { return m->as.no_biases ? NULL : numbers(m, (size_t)out, 0, m->as.badly_scaled ? 2 : 0.2); }
+static float *bias(maker *m, int out)
+{
+    return m->as.no_biases ? NULL : numbers(m, (size_t)out, 0, m->as.badly_scaled ? 2 : 0.2);
+}
 
 static model_linear linear(maker *m, int out, int in)
 {
@@ -61,7 +64,13 @@ static model_linear linear(maker *m, int out, int in)
 
 static model_conv conv(maker *m, int out, int in, int kernel, int stride, int pad)
 {
-    return (model_conv){.weight = map(m, out, in * kernel * kernel), .bias = bias(m, out), .out = out, .in = in, .kernel = kernel, .stride = stride, .pad = pad};
+    return (model_conv){.weight = map(m, out, in * kernel * kernel),
+                        .bias = bias(m, out),
+                        .out = out,
+                        .in = in,
+                        .kernel = kernel,
+                        .stride = stride,
+                        .pad = pad};
 }
 
 static model_norm norm(maker *m, int width, double eps)
@@ -81,8 +90,12 @@ static model_batch_norm batch_norm(maker *m, int width)
     float *variance = numbers(m, (size_t)width, 1, 0.2);
     for (int c = 0; variance && c < width; c++)
         variance[c] = fabsf(variance[c]) + 0.1f;
-    return (model_batch_norm){.gamma = numbers(m, (size_t)width, 1, 0.2), .beta = numbers(m, (size_t)width, 0, 0.2), .mean = numbers(m, (size_t)width, 0, 0.3),
-                              .variance = variance, .eps = 1e-5, .width = width};
+    return (model_batch_norm){.gamma = numbers(m, (size_t)width, 1, 0.2),
+                              .beta = numbers(m, (size_t)width, 0, 0.2),
+                              .mean = numbers(m, (size_t)width, 0, 0.3),
+                              .variance = variance,
+                              .eps = 1e-5,
+                              .width = width};
 }
 
 static void make_block(maker *m, const model_stage *stage, model_block *b)
@@ -98,7 +111,8 @@ static void make_block(maker *m, const model_stage *stage, model_block *b)
     b->project = linear(m, c, c);
     b->norm2 = norm(m, c, 1e-6);
     b->fc1 = linear(m, hidden, c);
-    b->depthwise = (model_conv){.weight = map(m, hidden, 9), .bias = bias(m, hidden), .out = hidden, .in = hidden, .kernel = 3, .stride = 1, .pad = 1};
+    b->depthwise =
+        (model_conv){.weight = map(m, hidden, 9), .bias = bias(m, hidden), .out = hidden, .in = hidden, .kernel = 3, .stride = 1, .pad = 1};
     b->fc2 = linear(m, c, hidden);
 }
 
@@ -137,25 +151,29 @@ static void make_head(maker *m)
     head->classifier = linear(m, m->as.classes, width);
 }
 
-static int or(int value, int otherwise) { return value ? value : otherwise; }
+static int or (int value, int otherwise)
+{
+    return value ? value : otherwise;
+}
 
 segrt_model *random_model_open(const random_model *wanted)
 {
-    static const int width[STAGES] = {8, 16, 40, 64}, depth[STAGES] = {2, 1, 2, 1}, heads[STAGES] = {1, 2, 5, 8}, reduction[STAGES] = {8, 4, 2, 1};
+    static const int width[STAGES] = {8, 16, 40, 64}, depth[STAGES] = {2, 1, 2, 1}, heads[STAGES] = {1, 2, 5, 8},
+                     reduction[STAGES] = {8, 4, 2, 1};
     static const double mean[3] = {123.675, 116.28, 103.53}, deviation[3] = {58.395, 57.12, 57.375};
     maker m = {.model = memory_get_cleared(1, sizeof *m.model), .as = *wanted, .state = wanted->seed};
     if (!m.model)
         return NULL;
     for (int i = 0; i < STAGES; i++) {
-        m.as.width[i] = or(m.as.width[i], width[i]);
-        m.as.depth[i] = or(m.as.depth[i], depth[i]);
-        m.as.heads[i] = or(m.as.heads[i], heads[i]);
-        m.as.reduction[i] = or(m.as.reduction[i], reduction[i]);
+        m.as.width[i] = or (m.as.width[i], width[i]);
+        m.as.depth[i] = or (m.as.depth[i], depth[i]);
+        m.as.heads[i] = or (m.as.heads[i], heads[i]);
+        m.as.reduction[i] = or (m.as.reduction[i], reduction[i]);
     }
-    m.as.ratio = or(m.as.ratio, 4);
-    m.as.decoder_width = or(m.as.decoder_width, 32);
-    m.as.level_width = or(m.as.level_width, m.as.decoder_width);
-    m.as.classes = or(m.as.classes, 7);
+    m.as.ratio = or (m.as.ratio, 4);
+    m.as.decoder_width = or (m.as.decoder_width, 32);
+    m.as.level_width = or (m.as.level_width, m.as.decoder_width);
+    m.as.classes = or (m.as.classes, 7);
     m.as.scale = m.as.scale != 0 ? m.as.scale : 1;
     if (m.as.head == HEAD_NONE)
         m.as.head = HEAD_MLP;

@@ -17,14 +17,14 @@ typedef struct random_model {
     int classes;           /* 7 */
     model_head_kind head;  /* HEAD_NONE is the default's HEAD_MLP; say `backbone` for none */
     bool backbone;
-    bool no_biases;        /* of linear maps and convolutions, as far as models may lack them */
-    bool no_affine;        /* gamma and beta of all norms absent */
+    bool no_biases; /* of linear maps and convolutions, as far as models may lack them */
+    bool no_affine; /* gamma and beta of all norms absent */
     bool no_reduce_norm;
     bool no_batch_norm;
     bool fuse_bias;
     bool fuse_first_to_last; /* concat c1..c4; else c4..c1 */
-    double scale;          /* of the scores, over 1 / sqrt(head width); 1 */
-    bool badly_scaled;     /* channels differ by orders of magnitude, as trained ones do */
+    double scale;            /* of the scores, over 1 / sqrt(head width); 1 */
+    bool badly_scaled;       /* channels differ by orders of magnitude, as trained ones do */
     uint64_t seed;
 } random_model;
 

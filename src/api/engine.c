@@ -11,7 +11,10 @@
 
 /* ------------------------------------------------------------------------------------- profile */
 
-static bool is_empty(segrt_shape s) { return s.n == 0 && s.h == 0 && s.w == 0; }
+static bool is_empty(segrt_shape s)
+{
+    return s.n == 0 && s.h == 0 && s.w == 0;
+}
 
 /* Fills what is left open: one shape alone is all three; opt is max where it is not said. */
 static segrt_status complete_profile(segrt_build_options *o, const network *net, segrt_error *error)
@@ -30,8 +33,8 @@ static segrt_status complete_profile(segrt_build_options *o, const network *net,
     } sides[] = {{"n", o->min.n, o->opt.n, o->max.n}, {"h", o->min.h, o->opt.h, o->max.h}, {"w", o->min.w, o->opt.w, o->max.w}};
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
         if (sides[i].min > sides[i].opt || sides[i].opt > sides[i].max)
-            return fail_with(error, SEGRT_ARGUMENT, "profile: %s is min %d, opt %d, max %d; they must not fall", sides[i].name, sides[i].min, sides[i].opt,
-                             sides[i].max);
+            return fail_with(error, SEGRT_ARGUMENT, "profile: %s is min %d, opt %d, max %d; they must not fall", sides[i].name,
+                             sides[i].min, sides[i].opt, sides[i].max);
     network_shape shape;
     const segrt_status status = network_shape_of(&shape, net, o->min.n, o->min.h, o->min.w, error);
     return status ? status : network_shape_of(&shape, net, o->max.n, o->max.h, o->max.w, error);
@@ -48,8 +51,8 @@ segrt_status engine_check_shape(const segrt_engine *engine, int n, int h, int w,
     } sides[] = {{"pictures", n, p->min.n, p->max.n}, {"rows", h, p->min.h, p->max.h}, {"columns", w, p->min.w, p->max.w}};
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
         if (sides[i].got < sides[i].min || sides[i].got > sides[i].max)
-            return fail_with(error, SEGRT_SHAPE, "an input of %dx%dx%d is outside the engine's profile: %s from %d to %d", n, h, w, sides[i].name, sides[i].min,
-                             sides[i].max);
+            return fail_with(error, SEGRT_SHAPE, "an input of %dx%dx%d is outside the engine's profile: %s from %d to %d", n, h, w,
+                             sides[i].name, sides[i].min, sides[i].max);
     return SEGRT_OK;
 }
 
@@ -68,8 +71,8 @@ static int centring_side(const network *net)
     return side;
 }
 
-static segrt_status measure_means(const network *net, const backend *device, segrt_pool *pool, const uint8_t *pixels, int side, double *mean[STAGES],
-                                  segrt_error *error)
+static segrt_status measure_means(const network *net, const backend *device, segrt_pool *pool, const uint8_t *pixels, int side,
+                                  double *mean[STAGES], segrt_error *error)
 {
     void *state;
     segrt_status status = device->open(&state, net, &(backend_options){.precision = SEGRT_FLOAT32, .pool = pool}, error);
@@ -123,8 +126,11 @@ static const char *copied(segrt_engine *engine, const char *text)
 static segrt_status describe_model(segrt_engine *engine, const segrt_model *model, segrt_error *error)
 {
     segrt_model_info *info = &engine->info;
-    *info = (segrt_model_info){.size = sizeof *info, .classes = model->class_count, .random_head = model->random_head,
-                               .decoder_width = model->decoder_width, .parameters = model->parameters};
+    *info = (segrt_model_info){.size = sizeof *info,
+                               .classes = model->class_count,
+                               .random_head = model->random_head,
+                               .decoder_width = model->decoder_width,
+                               .parameters = model->parameters};
     for (int i = 0; i < STAGES; i++) {
         info->width[i] = model->stages[i].width;
         info->depth[i] = model->stages[i].depth;
@@ -252,9 +258,15 @@ void segrt_engine_close(segrt_engine *engine)
 
 /* ------------------------------------------------------------------------------- what it holds */
 
-void segrt_engine_describe(const segrt_engine *engine, segrt_model_info *info) { sized_write(info, &engine->info, sizeof engine->info); }
+void segrt_engine_describe(const segrt_engine *engine, segrt_model_info *info)
+{
+    sized_write(info, &engine->info, sizeof engine->info);
+}
 
-void segrt_engine_profile(const segrt_engine *engine, segrt_build_options *profile) { sized_write(profile, &engine->profile, sizeof engine->profile); }
+void segrt_engine_profile(const segrt_engine *engine, segrt_build_options *profile)
+{
+    sized_write(profile, &engine->profile, sizeof engine->profile);
+}
 
 const char *segrt_engine_class_name(const segrt_engine *engine, int32_t label)
 {

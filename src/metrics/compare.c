@@ -21,7 +21,10 @@ segrt_status compare_open(compare **out, segrt_error *error)
     return *out ? SEGRT_OK : fail_memory(error, sizeof **out, "a comparison");
 }
 
-void compare_close(compare *c) { memory_free(c); }
+void compare_close(compare *c)
+{
+    memory_free(c);
+}
 
 static size_t bucket_of(double error)
 {

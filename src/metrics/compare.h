@@ -8,11 +8,11 @@
 typedef struct compare compare;
 
 typedef struct compare_result {
-    uint64_t count;               /* pairs seen */
-    uint64_t not_finite;          /* of them, those that differ in a number that is not finite; left out of the rest */
-    double max, mean;             /* of |a - b| */
-    double median, p99;           /* of |a - b|: exact for whole numbers up to 2048, else up to 0.1 % too small */
-    double relative;              /* ||a - b|| / ||b||; 0 where both are zero, infinite where b alone is */
+    uint64_t count;      /* pairs seen */
+    uint64_t not_finite; /* of them, those that differ in a number that is not finite; left out of the rest */
+    double max, mean;    /* of |a - b| */
+    double median, p99;  /* of |a - b|: exact for whole numbers up to 2048, else up to 0.1 % too small */
+    double relative;     /* ||a - b|| / ||b||; 0 where both are zero, infinite where b alone is */
 } compare_result;
 
 segrt_status compare_open(compare **out, segrt_error *error);

@@ -52,32 +52,32 @@ void confusion_merge(confusion *c, const confusion *other)
     c->unknown += other->unknown;
 }
 
-static uint64_t truths(const confusion *c, int class)
+static uint64_t truths(const confusion *c, int label)
 {
     uint64_t sum = 0;
     for (int i = 0; i <= c->classes; i++)
-        sum += *cell(c, class, i);
+        sum += *cell(c, label, i);
     return sum;
 }
 
-static uint64_t predictions(const confusion *c, int class)
+static uint64_t predictions(const confusion *c, int label)
 {
     uint64_t sum = 0;
     for (int i = 0; i < c->classes; i++)
-        sum += *cell(c, i, class);
+        sum += *cell(c, i, label);
     return sum;
 }
 
-double confusion_iou(const confusion *c, int class)
+double confusion_iou(const confusion *c, int label)
 {
-    const uint64_t found = *cell(c, class, class), all = truths(c, class) + predictions(c, class) - found;
+    const uint64_t found = *cell(c, label, label), all = truths(c, label) + predictions(c, label) - found;
     return all ? (double)found / (double)all : NAN;
 }
 
-double confusion_accuracy(const confusion *c, int class)
+double confusion_accuracy(const confusion *c, int label)
 {
-    const uint64_t all = truths(c, class);
-    return all ? (double)*cell(c, class, class) / (double)all : NAN;
+    const uint64_t all = truths(c, label);
+    return all ? (double)*cell(c, label, label) / (double)all : NAN;
 }
 
 confusion_scores confusion_read(const confusion *c)

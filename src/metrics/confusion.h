@@ -11,9 +11,9 @@ enum { CONFUSION_IGNORE_NONE = -1 };
 
 typedef struct confusion {
     int classes;
-    uint64_t *counts;  /* [classes][classes + 1]: truth by prediction; the last column: predictions outside the classes */
-    uint64_t ignored;  /* pixels whose truth is the ignored label */
-    uint64_t unknown;  /* pixels whose truth is neither that nor a class; left out too */
+    uint64_t *counts; /* [classes][classes + 1]: truth by prediction; the last column: predictions outside the classes */
+    uint64_t ignored; /* pixels whose truth is the ignored label */
+    uint64_t unknown; /* pixels whose truth is neither that nor a class; left out too */
 } confusion;
 
 /* Labels of a picture: one or two bytes (native) each. */
@@ -34,8 +34,8 @@ void confusion_add(confusion *c, label_map truth, label_map prediction, size_t p
 void confusion_merge(confusion *c, const confusion *other);
 
 /* Intersection over union, and the share of a class's pixels found; NaN where the class is nowhere. */
-double confusion_iou(const confusion *c, int class);
-double confusion_accuracy(const confusion *c, int class);
+double confusion_iou(const confusion *c, int label);
+double confusion_accuracy(const confusion *c, int label);
 
 typedef struct confusion_scores {
     double miou, macc; /* means over the classes that are not NaN; NaN where there are none */

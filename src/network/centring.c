@@ -14,7 +14,10 @@ static uint32_t scrambled(uint32_t x)
     return x ^ (x >> 16);
 }
 
-static uint8_t clamped(int value) { return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value); }
+static uint8_t clamped(int value)
+{
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
 
 void centring_picture(uint8_t *rgb, int h, int w)
 {
@@ -24,7 +27,8 @@ void centring_picture(uint8_t *rgb, int h, int w)
             const int ground = 2 * y >= h, along = 2 * y - ground * h; /* 0 at the top of either half, h at its end */
             const int noise = (int)(scrambled((uint32_t)y * 65537u + (uint32_t)x) % 25) - 12;
             for (int c = 0; c < 3; c++)
-                rgb[((size_t)y * (size_t)w + (size_t)x) * 3 + (size_t)c] = clamped(top[ground][c] + (bottom[ground][c] - top[ground][c]) * along / h + noise);
+                rgb[((size_t)y * (size_t)w + (size_t)x) * 3 + (size_t)c] =
+                    clamped(top[ground][c] + (bottom[ground][c] - top[ground][c]) * along / h + noise);
         }
     for (uint32_t box = 0; box < BOXES; box++) {
         const uint32_t a = scrambled(box * 3 + 1), b = scrambled(box * 3 + 2), colour = scrambled(box * 3 + 3);

@@ -3,12 +3,15 @@
 
 static const uint64_t factor = 0x9e3779b185ebca87u; /* odd, with well mixed bits */
 
-static inline uint64_t rotated(uint64_t x, unsigned by) { return x << by | x >> (64 - by); }
+static inline uint64_t rotated(uint64_t x, unsigned by)
+{
+    return x << by | x >> (64 - by);
+}
 
 static inline uint64_t word_at(const uint8_t *p)
 {
-    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |
-           (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
+           (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
 checksum checksum_start(void)

@@ -13,17 +13,17 @@ typedef struct operation_setting {
 } operation_setting;
 
 struct segrt_engine {
-    arena memory;                     /* strings, classes, settings */
-    file_map file;                    /* what the network's weights may point into; size 0: built in memory */
+    arena memory;  /* strings, classes, settings */
+    file_map file; /* what the network's weights may point into; size 0: built in memory */
     network *net;
-    segrt_build_options profile;      /* precision (never DEFAULT) and shapes (all zero: any); `command` in memory, or NULL */
-    operation_setting *settings;      /* [setting_count], in the order of network_operations */
+    segrt_build_options profile; /* precision (never DEFAULT) and shapes (all zero: any); `command` in memory, or NULL */
+    operation_setting *settings; /* [setting_count], in the order of network_operations */
     size_t setting_count;
-    segrt_model_info info;            /* strings in memory */
-    model_class *classes;             /* [info.classes] */
+    segrt_model_info info; /* strings in memory */
+    model_class *classes;  /* [info.classes] */
     segrt_preprocessing preprocessing;
-    const char *source;               /* path of the model it was made from, "" from memory */
-    char source_digest[65];           /* SHA-256 of the weights file it was made from, in hex; "" where not known */
+    const char *source;     /* path of the model it was made from, "" from memory */
+    char source_digest[65]; /* SHA-256 of the weights file it was made from, in hex; "" where not known */
 };
 
 #endif

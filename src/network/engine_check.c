@@ -22,8 +22,8 @@ static segrt_status check_ranges(const range *ranges, size_t count, const char *
 {
     for (size_t i = 0; i < count; i++)
         if (ranges[i].value < ranges[i].least || ranges[i].value > ranges[i].most)
-            return number < 0 ? fail_with(error, SEGRT_MALFORMED, "%s: %s is %lld, not in %lld to %lld", where, ranges[i].name, (long long)ranges[i].value,
-                                          (long long)ranges[i].least, (long long)ranges[i].most)
+            return number < 0 ? fail_with(error, SEGRT_MALFORMED, "%s: %s is %lld, not in %lld to %lld", where, ranges[i].name,
+                                          (long long)ranges[i].value, (long long)ranges[i].least, (long long)ranges[i].most)
                               : fail_with(error, SEGRT_MALFORMED, "%s %d: %s is %lld, not in %lld to %lld", where, number, ranges[i].name,
                                           (long long)ranges[i].value, (long long)ranges[i].least, (long long)ranges[i].most);
     return SEGRT_OK;
@@ -31,14 +31,18 @@ static segrt_status check_ranges(const range *ranges, size_t count, const char *
 
 #define CHECK_RANGES(ranges, where, number, error) check_ranges(ranges, sizeof(ranges) / sizeof *(ranges), where, number, error)
 
-static bool is_eps(double eps) { return isfinite(eps) && eps >= 0; }
+static bool is_eps(double eps)
+{
+    return isfinite(eps) && eps >= 0;
+}
 
 static segrt_status check_blocks(const network_stage *s, int stage, segrt_error *error)
 {
     for (int b = 0; b < s->depth; b++) {
         const network_block *block = &s->blocks[b];
         if (block->hidden < 1 || block->hidden > HIDDEN_CAP)
-            return fail_with(error, SEGRT_MALFORMED, "stage %d, block %d: a hidden width of %d, not in 1 to %d", stage, b, block->hidden, HIDDEN_CAP);
+            return fail_with(error, SEGRT_MALFORMED, "stage %d, block %d: a hidden width of %d, not in 1 to %d", stage, b, block->hidden,
+                             HIDDEN_CAP);
         if (!is_eps(block->eps1) || !is_eps(block->eps2) || !is_eps(block->reduce_eps))
             return fail_with(error, SEGRT_MALFORMED, "stage %d, block %d: a norm's eps is negative or not finite", stage, b);
     }
@@ -83,7 +87,10 @@ segrt_status engine_check_network(const network *net, segrt_error *error)
     return CHECK_RANGES(head, "head", -1, error);
 }
 
-static bool is_empty(segrt_shape s) { return s.n == 0 && s.h == 0 && s.w == 0; }
+static bool is_empty(segrt_shape s)
+{
+    return s.n == 0 && s.h == 0 && s.w == 0;
+}
 
 static segrt_status check_profile(const struct segrt_engine *engine, segrt_error *error)
 {
@@ -120,7 +127,8 @@ static segrt_status check_preprocessing(const segrt_preprocessing *p, segrt_erro
     const segrt_status status = CHECK_RANGES(ranges, "preprocessing", -1, error);
     for (int c = 0; !status && c < 3; c++)
         if (!isfinite(p->mean[c]) || !isfinite(p->deviation[c]) || p->deviation[c] <= 0)
-            return fail_with(error, SEGRT_MALFORMED, "preprocessing: channel %d: mean %g and deviation %g", c, (double)p->mean[c], (double)p->deviation[c]);
+            return fail_with(error, SEGRT_MALFORMED, "preprocessing: channel %d: mean %g and deviation %g", c, (double)p->mean[c],
+                             (double)p->deviation[c]);
     return status;
 }
 
@@ -138,7 +146,8 @@ static segrt_status check_settings(const struct segrt_engine *engine, segrt_erro
     for (size_t i = 0; i < count; i++) {
         const operation_setting *s = &engine->settings[i];
         if (s->precision < SEGRT_FLOAT32 || s->precision > SEGRT_INT8 || !isfinite(s->input_scale) || s->input_scale < 0)
-            return fail_with(error, SEGRT_MALFORMED, "operation %zu: precision %d, input scale %g", i, (int)s->precision, (double)s->input_scale);
+            return fail_with(error, SEGRT_MALFORMED, "operation %zu: precision %d, input scale %g", i, (int)s->precision,
+                             (double)s->input_scale);
     }
     return SEGRT_OK;
 }

@@ -51,18 +51,21 @@ static segrt_status read_header(const reader *r, uint32_t *sections)
     if (r->size < ENGINE_HEADER_BYTES)
         return fail_at(r->error, SEGRT_MALFORMED, r->size, "truncated: %zu bytes are less than an engine's header", r->size);
     if (version > ENGINE_VERSION)
-        return fail_at(r->error, SEGRT_UNSUPPORTED, 8, "engine format %u is newer than this segrt, which reads up to %d: update segrt, or build the engine again from its model",
-                       version, ENGINE_VERSION);
+        return fail_at(
+            r->error, SEGRT_UNSUPPORTED, 8,
+            "engine format %u is newer than this segrt, which reads up to %d: update segrt, or build the engine again from its model",
+            version, ENGINE_VERSION);
     if (version < 1)
         return fail_at(r->error, SEGRT_MALFORMED, 8, "engine format 0 does not exist");
     if (size != r->size)
-        return fail_at(r->error, SEGRT_MALFORMED, 16, "%s: the file has %zu bytes, its header says %llu", r->size < size ? "truncated" : "bytes behind the end", r->size,
-                       (unsigned long long)size);
+        return fail_at(r->error, SEGRT_MALFORMED, 16, "%s: the file has %zu bytes, its header says %llu",
+                       r->size < size ? "truncated" : "bytes behind the end", r->size, (unsigned long long)size);
     if (size % ENGINE_ALIGNMENT)
         return fail_at(r->error, SEGRT_MALFORMED, 16, "the size %llu is not a multiple of %d", (unsigned long long)size, ENGINE_ALIGNMENT);
     b.at = ENGINE_CHECKSUM_AT;
     if (sum_of(r->data, r->size) != bytes_u64(&b))
-        return fail_at(r->error, SEGRT_MALFORMED, ENGINE_CHECKSUM_AT, "damaged: the checksum does not fit the contents; copy the file again, or build it again from its model");
+        return fail_at(r->error, SEGRT_MALFORMED, ENGINE_CHECKSUM_AT,
+                       "damaged: the checksum does not fit the contents; copy the file again, or build it again from its model");
     return SEGRT_OK;
 }
 
@@ -87,7 +90,9 @@ static segrt_status read_table(reader *r, uint32_t count)
         while (which < ENGINE_SECTIONS && memcmp(name, engine_section_name[which], 4))
             which++;
         if (which == ENGINE_SECTIONS && !optional)
-            return fail_at(r->error, SEGRT_UNSUPPORTED, at, "section %u is of a kind that this segrt does not know: update segrt, or build the engine again from its model", i);
+            return fail_at(r->error, SEGRT_UNSUPPORTED, at,
+                           "section %u is of a kind that this segrt does not know: update segrt, or build the engine again from its model",
+                           i);
         if (which == ENGINE_SECTIONS)
             continue;
         if (r->section[which].offset)
@@ -103,7 +108,8 @@ static segrt_status read_table(reader *r, uint32_t count)
 
 static record record_of(const reader *r, engine_section which, arena *memory)
 {
-    return (record){.mode = RECORD_READ, .in = bytes_of(r->data + r->section[which].offset, (size_t)r->section[which].size), .memory = memory};
+    return (record){
+        .mode = RECORD_READ, .in = bytes_of(r->data + r->section[which].offset, (size_t)r->section[which].size), .memory = memory};
 }
 
 /* A section's fields were read to its end, and nothing was left over. */
@@ -113,9 +119,11 @@ static segrt_status ended(const reader *r, engine_section which, const record *f
     if (fields->no_memory)
         return fail_memory(r->error, (size_t)r->section[which].size, "the engine's description");
     if (!bytes_ok(&fields->in))
-        return fail_at(r->error, SEGRT_MALFORMED, offset + fields->in.at, "section %s ends too early or holds a malformed text", engine_section_name[which]);
+        return fail_at(r->error, SEGRT_MALFORMED, offset + fields->in.at, "section %s ends too early or holds a malformed text",
+                       engine_section_name[which]);
     if (bytes_left(&fields->in))
-        return fail_at(r->error, SEGRT_MALFORMED, offset + fields->in.at, "section %s has %zu bytes too many", engine_section_name[which], bytes_left(&fields->in));
+        return fail_at(r->error, SEGRT_MALFORMED, offset + fields->in.at, "section %s has %zu bytes too many", engine_section_name[which],
+                       bytes_left(&fields->in));
     return SEGRT_OK;
 }
 
@@ -142,8 +150,8 @@ static segrt_status bind_weights(const reader *r, network *net)
     binder b = {.data = r->data + r->section[SECTION_WEIGHTS].offset, .size = r->section[SECTION_WEIGHTS].size};
     weights_visit(net, measure, &b);
     if (b.at != b.size)
-        return fail_at(r->error, SEGRT_MALFORMED, r->section[SECTION_WEIGHTS].offset, "weights of %llu bytes; the network's shapes need %llu", (unsigned long long)b.size,
-                       (unsigned long long)b.at);
+        return fail_at(r->error, SEGRT_MALFORMED, r->section[SECTION_WEIGHTS].offset,
+                       "weights of %llu bytes; the network's shapes need %llu", (unsigned long long)b.size, (unsigned long long)b.at);
     b.at = 0;
     weights_visit(net, bind, &b);
     return SEGRT_OK;

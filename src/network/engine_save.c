@@ -62,7 +62,8 @@ static void put_weights(void *user, weights *array, uint64_t count)
     if (array->count == count && array->f32)
         put_padded(user, array->f32, (size_t)count * sizeof(float));
     else
-        ((writer *)user)->status = fail_with(((writer *)user)->error, SEGRT_ARGUMENT, "the network's weights do not fit its shapes, or are float64");
+        ((writer *)user)->status =
+            fail_with(((writer *)user)->error, SEGRT_ARGUMENT, "the network's weights do not fit its shapes, or are float64");
 }
 
 /* The fields of the small sections, to be counted or written. */
@@ -82,12 +83,16 @@ static void put_number(uint8_t *to, uint64_t value, size_t width)
         to[i] = (uint8_t)(value >> (8 * i));
 }
 
-static uint64_t aligned(uint64_t at) { return (at + ENGINE_ALIGNMENT - 1) / ENGINE_ALIGNMENT * ENGINE_ALIGNMENT; }
+static uint64_t aligned(uint64_t at)
+{
+    return (at + ENGINE_ALIGNMENT - 1) / ENGINE_ALIGNMENT * ENGINE_ALIGNMENT;
+}
 
 /* Header, table and small sections in one buffer of *size bytes; NULL without memory. */
 static uint8_t *front_of(struct segrt_engine *engine, uint64_t *size)
 {
-    uint64_t offset[ENGINE_SECTIONS], length[ENGINE_SECTIONS] = {0}, at = aligned(ENGINE_HEADER_BYTES + ENGINE_SECTIONS * ENGINE_ENTRY_BYTES);
+    uint64_t offset[ENGINE_SECTIONS], length[ENGINE_SECTIONS] = {0},
+                                      at = aligned(ENGINE_HEADER_BYTES + ENGINE_SECTIONS * ENGINE_ENTRY_BYTES);
     for (engine_section which = 0; which < ENGINE_SECTIONS; which++) {
         record count = {.mode = RECORD_COUNT};
         if (which == SECTION_WEIGHTS)

@@ -5,7 +5,8 @@
 
 const uint8_t engine_magic[8] = {0x89, 'S', 'E', 'G', 'R', 'T', '\n', 0x1a};
 
-const char engine_section_name[ENGINE_SECTIONS][5] = {[SECTION_NETWORK] = "NETW", [SECTION_MODEL] = "MODL", [SECTION_OPERATIONS] = "OPER", [SECTION_WEIGHTS] = "WGHT"};
+const char engine_section_name[ENGINE_SECTIONS][5] = {
+    [SECTION_NETWORK] = "NETW", [SECTION_MODEL] = "MODL", [SECTION_OPERATIONS] = "OPER", [SECTION_WEIGHTS] = "WGHT"};
 
 enum { BLOCK_BYTES = 3 * 8 + 2 * 4, CLASS_BYTES = 4 + 4, SETTING_BYTES = 8 };
 

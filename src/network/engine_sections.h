@@ -6,7 +6,14 @@
 #include "network/engine.h"
 #include "network/record.h"
 
-enum { ENGINE_VERSION = 1, ENGINE_ALIGNMENT = 64, ENGINE_HEADER_BYTES = 64, ENGINE_ENTRY_BYTES = 32, ENGINE_CHECKSUM_AT = 56, ENGINE_SECTIONS_CAP = 64 };
+enum {
+    ENGINE_VERSION = 1,
+    ENGINE_ALIGNMENT = 64,
+    ENGINE_HEADER_BYTES = 64,
+    ENGINE_ENTRY_BYTES = 32,
+    ENGINE_CHECKSUM_AT = 56,
+    ENGINE_SECTIONS_CAP = 64
+};
 
 extern const uint8_t engine_magic[8];
 
@@ -28,6 +35,9 @@ segrt_status engine_check_network(const network *net, segrt_error *error);
 segrt_status engine_check_rest(const struct segrt_engine *engine, segrt_error *error);
 
 /* Bytes that an array of float32 takes in the file. */
-static inline uint64_t engine_padded(uint64_t count) { return (count * sizeof(float) + ENGINE_ALIGNMENT - 1) / ENGINE_ALIGNMENT * ENGINE_ALIGNMENT; }
+static inline uint64_t engine_padded(uint64_t count)
+{
+    return (count * sizeof(float) + ENGINE_ALIGNMENT - 1) / ENGINE_ALIGNMENT * ENGINE_ALIGNMENT;
+}
 
 #endif

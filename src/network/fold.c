@@ -43,7 +43,8 @@ segrt_status network_fold(network **out, const segrt_model *model, network_width
         net->mean[c] = (double)model->preprocessing.mean[c];
         net->deviation[c] = (double)model->preprocessing.deviation[c];
         if (!(net->deviation[c] > 0)) {
-            status = fail_with(error, SEGRT_MALFORMED, "preprocessing: the deviation of channel %d is %g, not positive", c, net->deviation[c]);
+            status =
+                fail_with(error, SEGRT_MALFORMED, "preprocessing: the deviation of channel %d is %g, not positive", c, net->deviation[c]);
             goto fail;
         }
     }

@@ -16,7 +16,7 @@ typedef struct fold {
     double *scratch[FOLD_SCRATCH]; /* the doubles of the part at hand; emptied after each part */
     int scratch_count;
     segrt_error *error;
-    int stage, block;    /* what is being folded, for messages; -1: none */
+    int stage, block; /* what is being folded, for messages; -1: none */
 } fold;
 
 /* `count` doubles, zero, until the part ends; NULL (with the error recorded) where memory is short. */

@@ -84,7 +84,8 @@ segrt_status fold_keep(fold *f, weights *out, const double *values, size_t count
         return fail_memory(f->error, count * sizeof(double), "folded weights");
     const size_t at = first_not_finite(*out);
     return at == count ? SEGRT_OK
-                       : fail_with(f->error, SEGRT_MALFORMED, "stage %d, block %d: weights hold a number that is not finite (folded %s, element %zu)", f->stage,
+                       : fail_with(f->error, SEGRT_MALFORMED,
+                                   "stage %d, block %d: weights hold a number that is not finite (folded %s, element %zu)", f->stage,
                                    f->block, name, at);
 }
 
@@ -135,7 +136,8 @@ void add_matrix_product(double *c, const double *a, const double *b, size_t rows
     for (size_t begin = 0; begin < columns; begin += STRIP) {
         const size_t width = columns - begin < STRIP ? columns - begin : STRIP;
         for (size_t k = 0; k + DEPTH <= inner; k += DEPTH) {
-            const double *restrict b0 = b + k * columns + begin, *restrict b1 = b0 + columns, *restrict b2 = b1 + columns, *restrict b3 = b2 + columns;
+            const double *restrict b0 = b + k * columns + begin, *restrict b1 = b0 + columns, *restrict b2 = b1 + columns,
+                                   *restrict b3 = b2 + columns;
             for (size_t r = 0; r < rows; r++) {
                 const double *f = a + r * inner + k;
                 double *restrict to = c + r * columns + begin;

@@ -29,7 +29,8 @@ static segrt_status fold_reduction(fold *f, const model_block *from, network_blo
 
 /* score_ij = scale (Wq (g x_i + b) + bq) . (Wk y_j + bk): what is constant over j is dropped by the
  * softmax, with it bk.  With one head (c = head width) Wq moves to the keys, and b_j = (Wq b + bq) Wk y_j. */
-static segrt_status fold_scores(fold *f, const model_block *from, network_block *to, const double *gamma, const double *beta, const double *key_gamma, int heads)
+static segrt_status fold_scores(fold *f, const model_block *from, network_block *to, const double *gamma, const double *beta,
+                                const double *key_gamma, int heads)
 {
     const size_t c = (size_t)from->query.out;
     double *query = fold_wide(f, from->query.weight, c * c, 0), *bias = fold_wide(f, from->query.bias, c, 0);
@@ -64,7 +65,8 @@ static segrt_status fold_scores(fold *f, const model_block *from, network_block 
 
 /* Probabilities sum to one: the value bias passes through, into the output's.  With one head the output
  * projection moves to the values. */
-static segrt_status fold_values(fold *f, const model_block *from, network_block *to, const double *key_gamma, const double *key_beta, int heads)
+static segrt_status fold_values(fold *f, const model_block *from, network_block *to, const double *key_gamma, const double *key_beta,
+                                int heads)
 {
     const size_t c = (size_t)from->value.out;
     double *value = fold_wide(f, from->value.weight, c * c, 0), *value_bias = fold_wide(f, from->value.bias, c, 0);

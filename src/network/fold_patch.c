@@ -9,9 +9,10 @@ segrt_status fold_patch(fold *f)
     const model_conv *conv = &from->patch;
     network_patch *to = &f->net->stages[f->stage].patch;
     if (conv->kernel < 1 || conv->stride < 1 || conv->pad < 0 || conv->pad >= conv->kernel)
-        return fail_with(f->error, SEGRT_UNSUPPORTED, "stage %d: a patch convolution with kernel %d, stride %d and padding %d", f->stage, conv->kernel,
-                         conv->stride, conv->pad);
-    *to = (network_patch){.in = conv->in, .out = conv->out, .kernel = conv->kernel, .stride = conv->stride, .pad = conv->pad, .eps = from->patch_norm.eps};
+        return fail_with(f->error, SEGRT_UNSUPPORTED, "stage %d: a patch convolution with kernel %d, stride %d and padding %d", f->stage,
+                         conv->kernel, conv->stride, conv->pad);
+    *to = (network_patch){
+        .in = conv->in, .out = conv->out, .kernel = conv->kernel, .stride = conv->stride, .pad = conv->pad, .eps = from->patch_norm.eps};
     const size_t in = (size_t)conv->in, out = (size_t)conv->out, taps = (size_t)conv->kernel * (size_t)conv->kernel;
 
     /* the input as its reader must see it: stored * scale + shift */

@@ -29,7 +29,10 @@ typedef struct weights {
     size_t count;
 } weights;
 
-static inline double weight_at(weights w, size_t i) { return w.f32 ? (double)w.f32[i] : w.f64[i]; }
+static inline double weight_at(weights w, size_t i)
+{
+    return w.f32 ? (double)w.f32[i] : w.f64[i];
+}
 
 /* Convolution into a stage: y = RMS(conv(x)) * gamma + beta, minus its mean over channels.
  * A zero-padded tap outside the picture contributes neither weight * x nor its tap_bias: the bias of an
@@ -44,14 +47,14 @@ typedef struct network_patch {
 } network_patch;
 
 typedef struct network_block {
-    double eps1;          /* of the norm before attention: rstd1 per token */
+    double eps1; /* of the norm before attention: rstd1 per token */
     /* keys and values: y = x * rstd1, where the stage's reduction is 1; else */
-    weights reduce;       /* [c][r][r][c] applied to x * rstd1, k = s = r, no padding; then y = . * rstd(reduce_eps) */
-    weights reduce_bias;  /* [c] */
+    weights reduce;      /* [c][r][r][c] applied to x * rstd1, k = s = r, no padding; then y = . * rstd(reduce_eps) */
+    weights reduce_bias; /* [c] */
     double reduce_eps;
-    bool reduce_plain;    /* no norm after the reduction */
-    weights key;          /* K = key y: [c][c] */
-    weights value;        /* V = value y: [c][c]; one head: the output projection is inside */
+    bool reduce_plain; /* no norm after the reduction */
+    weights key;       /* K = key y: [c][c] */
+    weights value;     /* V = value y: [c][c]; one head: the output projection is inside */
     /* several heads: q = rstd1 * (query x) + query_bias; score = q . K; x += project (softmax V) + out_bias
      * one head: score_ij = rstd1_i * (x_i . K_j) + key_bias . y_j;       x += softmax V + out_bias */
     weights query, query_bias; /* [c][c], [c]; absent with one head */
@@ -60,36 +63,36 @@ typedef struct network_block {
     weights out_bias;          /* [c] */
     double eps2;
     int hidden;
-    weights fc1, fc1_bias;     /* z = rstd2 * (fc1 x) + fc1_bias: [hidden][c], [hidden] */
-    weights depthwise;         /* [9][hidden]: tap ky * 3 + kx; zero padding */
-    weights depthwise_bias;    /* [hidden] */
-    weights fc2, fc2_bias;     /* x += fc2 gelu(.) + fc2_bias: [c][hidden], [c] */
+    weights fc1, fc1_bias;  /* z = rstd2 * (fc1 x) + fc1_bias: [hidden][c], [hidden] */
+    weights depthwise;      /* [9][hidden]: tap ky * 3 + kx; zero padding */
+    weights depthwise_bias; /* [hidden] */
+    weights fc2, fc2_bias;  /* x += fc2 gelu(.) + fc2_bias: [c][hidden], [c] */
 } network_block;
 
 typedef struct network_stage {
     network_patch patch;
     int width, heads, reduction, depth;
     network_block *blocks;
-    double eps;      /* f = x * rstd - offset */
-    weights offset;  /* [width] */
+    double eps;     /* f = x * rstd - offset */
+    weights offset; /* [width] */
 } network_stage;
 
 /* sum over levels of up(level_i f_i) + bias -> ReLU -> classifier.
  * HEAD_CONV: level_i (relu(inner_i f_i + inner_bias_i)) in place of level_i f_i. */
 typedef struct network_head {
     model_head_kind kind;
-    int width, inner_width;    /* inner_width 0 for HEAD_MLP */
+    int width, inner_width;                    /* inner_width 0 for HEAD_MLP */
     weights inner[STAGES], inner_bias[STAGES]; /* [inner_width][stage width], [inner_width] */
-    weights level[STAGES];     /* [width][stage width or inner_width] */
-    weights bias;              /* [width] */
-    weights classifier, classifier_bias; /* [classes][width], [classes] */
+    weights level[STAGES];                     /* [width][stage width or inner_width] */
+    weights bias;                              /* [width] */
+    weights classifier, classifier_bias;       /* [classes][width], [classes] */
 } network_head;
 
 typedef struct network {
-    arena memory;    /* owns the weights, unless `borrowed` (an engine file's map) */
+    arena memory; /* owns the weights, unless `borrowed` (an engine file's map) */
     network_stage stages[STAGES];
     network_head head;
-    int classes;     /* 0: backbone only; no level, merge, classify */
+    int classes;                  /* 0: backbone only; no level, merge, classify */
     double mean[3], deviation[3]; /* a normalised input t becomes pixels t * deviation + mean */
 } network;
 
@@ -106,7 +109,7 @@ segrt_status network_set_offsets(network *net, const double *const mean[STAGES],
 /* ------------------------------------------------------------------------------------- shapes */
 
 typedef struct stage_shape {
-    int h, w;       /* tokens */
+    int h, w;         /* tokens */
     int key_h, key_w; /* reduced */
 } stage_shape;
 
@@ -122,20 +125,20 @@ segrt_status network_shape_of(network_shape *out, const network *net, int n, int
 
 /* The unit of reference, tolerance, MACs, profile and bisecting, in the order of execution. */
 typedef enum operation_kind {
-    OP_PATCH,     /* conv, norm, centring: x of the stage */
-    OP_REDUCE,    /* y */
-    OP_KEYS,      /* K and V */
-    OP_QUERY,     /* q (several heads) */
-    OP_ATTEND,    /* several heads: softmax(scores) V; one head: x += softmax(scores) V + out_bias */
-    OP_PROJECT,   /* x += (several heads) */
+    OP_PATCH,   /* conv, norm, centring: x of the stage */
+    OP_REDUCE,  /* y */
+    OP_KEYS,    /* K and V */
+    OP_QUERY,   /* q (several heads) */
+    OP_ATTEND,  /* several heads: softmax(scores) V; one head: x += softmax(scores) V + out_bias */
+    OP_PROJECT, /* x += (several heads) */
     OP_FC1,
-    OP_DEPTHWISE, /* and GELU */
-    OP_FC2,       /* x += */
-    OP_STAGE_NORM,/* f */
-    OP_LEVEL,     /* level_i f_i (with inner and ReLU) */
-    OP_MERGE,     /* upsample, add, bias, ReLU */
-    OP_CLASSIFY,  /* logits */
-    OP_LABEL,     /* upsample, argmax, confidence */
+    OP_DEPTHWISE,  /* and GELU */
+    OP_FC2,        /* x += */
+    OP_STAGE_NORM, /* f */
+    OP_LEVEL,      /* level_i f_i (with inner and ReLU) */
+    OP_MERGE,      /* upsample, add, bias, ReLU */
+    OP_CLASSIFY,   /* logits */
+    OP_LABEL,      /* upsample, argmax, confidence */
     OPERATION_KINDS
 } operation_kind;
 

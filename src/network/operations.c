@@ -4,10 +4,10 @@
 const char *operation_name(operation_kind kind)
 {
     static const char *const names[OPERATION_KINDS] = {
-        [OP_PATCH] = "patch",         [OP_REDUCE] = "reduce",  [OP_KEYS] = "keys",   [OP_QUERY] = "query",
-        [OP_ATTEND] = "attend",       [OP_PROJECT] = "project", [OP_FC1] = "fc1",    [OP_DEPTHWISE] = "depthwise",
-        [OP_FC2] = "fc2",             [OP_STAGE_NORM] = "stage norm", [OP_LEVEL] = "level", [OP_MERGE] = "merge",
-        [OP_CLASSIFY] = "classify",   [OP_LABEL] = "label",
+        [OP_PATCH] = "patch",       [OP_REDUCE] = "reduce",         [OP_KEYS] = "keys",   [OP_QUERY] = "query",
+        [OP_ATTEND] = "attend",     [OP_PROJECT] = "project",       [OP_FC1] = "fc1",     [OP_DEPTHWISE] = "depthwise",
+        [OP_FC2] = "fc2",           [OP_STAGE_NORM] = "stage norm", [OP_LEVEL] = "level", [OP_MERGE] = "merge",
+        [OP_CLASSIFY] = "classify", [OP_LABEL] = "label",
     };
     return (unsigned)kind < OPERATION_KINDS ? names[kind] : "unknown";
 }

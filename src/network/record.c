@@ -12,7 +12,10 @@ static void number(record *r, uint64_t *value, size_t width)
     r->size += width;
 }
 
-void record_u64(record *r, uint64_t *value) { number(r, value, 8); }
+void record_u64(record *r, uint64_t *value)
+{
+    number(r, value, 8);
+}
 
 void record_u32(record *r, uint32_t *value)
 {

@@ -36,7 +36,8 @@ segrt_status network_shape_of(network_shape *out, const network *net, int n, int
     if ((int64_t)h * w > INT_MAX || (int64_t)n > INT_MAX / ((int64_t)h * w))
         return fail_with(error, SEGRT_SHAPE, "an input of %dx%dx%d (pictures, rows, columns) has more than 2^31 pixels", n, h, w);
     if (!side_fits(net, h) || !side_fits(net, w))
-        return fail_with(error, SEGRT_SHAPE, "an input of %d rows and %d columns is too small: this network takes sides of at least %d pixels", h, w,
+        return fail_with(error, SEGRT_SHAPE,
+                         "an input of %d rows and %d columns is too small: this network takes sides of at least %d pixels", h, w,
                          smallest_side(net));
     for (int i = 0; i < STAGES; i++) {
         const network_stage *stage = &net->stages[i];

@@ -86,10 +86,8 @@ static void a_zero_array_has_no_relative_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_arrays_are_zero_apart),
-        cmocka_unit_test(differences_of_class_indices_are_exact),
-        cmocka_unit_test(quantiles_are_within_a_thousandth),
-        cmocka_unit_test(numbers_that_are_not_finite_are_counted_unless_equal),
+        cmocka_unit_test(equal_arrays_are_zero_apart),        cmocka_unit_test(differences_of_class_indices_are_exact),
+        cmocka_unit_test(quantiles_are_within_a_thousandth),  cmocka_unit_test(numbers_that_are_not_finite_are_counted_unless_equal),
         cmocka_unit_test(a_zero_array_has_no_relative_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,10 @@
 
 #include "metrics/confusion.h"
 
-static bool near(double a, double b) { return fabs(a - b) < 1e-12; }
+static bool near(double a, double b)
+{
+    return fabs(a - b) < 1e-12;
+}
 
 static confusion counted(const uint8_t *truth, const uint8_t *prediction, size_t pixels, int classes, int ignore, bool reduce)
 {

@@ -83,7 +83,9 @@ static void a_backbone_builds_too(void **state)
     (void)state;
     segrt_engine *engine;
     segrt_model *model = random_model_open(&(random_model){.backbone = true});
-    assert_int_equal(segrt_engine_build(&engine, model, &(segrt_build_options){.size = sizeof(segrt_build_options), .precision = SEGRT_FLOAT16}, NULL), SEGRT_OK);
+    assert_int_equal(
+        segrt_engine_build(&engine, model, &(segrt_build_options){.size = sizeof(segrt_build_options), .precision = SEGRT_FLOAT16}, NULL),
+        SEGRT_OK);
     assert_int_equal(engine->info.classes, 0);
     segrt_engine_close(engine);
     random_model_close(model);

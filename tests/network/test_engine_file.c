@@ -23,7 +23,14 @@
 #include "network/weights_list.h"
 
 /* A few tens of kilobytes, so that every bit can be flipped. */
-static const random_model small = {.width = {4, 4, 4, 4}, .depth = {1, 1, 1, 1}, .heads = {1, 2, 2, 4}, .reduction = {2, 2, 1, 1}, .ratio = 2, .decoder_width = 4, .classes = 3, .seed = 1};
+static const random_model small = {.width = {4, 4, 4, 4},
+                                   .depth = {1, 1, 1, 1},
+                                   .heads = {1, 2, 2, 4},
+                                   .reduction = {2, 2, 1, 1},
+                                   .ratio = 2,
+                                   .decoder_width = 4,
+                                   .classes = 3,
+                                   .seed = 1};
 
 static char folder[] = "/tmp/segrt-engine-XXXXXX";
 static char path[64];
@@ -96,10 +103,16 @@ static void collect(void *user, weights *w, uint64_t count)
 static void an_opened_engine_is_the_one_that_was_saved(void **state)
 {
     (void)state;
-    static const random_model models[] = {{.seed = 1}, {.head = HEAD_CONV, .level_width = 24, .seed = 2}, {.backbone = true, .no_reduce_norm = true, .seed = 3}};
+    static const random_model models[] = {
+        {.seed = 1}, {.head = HEAD_CONV, .level_width = 24, .seed = 2}, {.backbone = true, .no_reduce_norm = true, .seed = 3}};
     static sequence before, after;
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        segrt_build_options options = {.size = sizeof options, .precision = SEGRT_FLOAT16, .min = {1, 64, 64}, .opt = {1, 64, 96}, .max = {4, 128, 128}, .command = "segrt build x"};
+        segrt_build_options options = {.size = sizeof options,
+                                       .precision = SEGRT_FLOAT16,
+                                       .min = {1, 64, 64},
+                                       .opt = {1, 64, 96},
+                                       .max = {4, 128, 128},
+                                       .command = "segrt build x"};
         segrt_engine *a = built(&models[m], &options), *b;
         assert_int_equal(segrt_engine_save(a, path, NULL), SEGRT_OK);
         assert_int_equal(segrt_engine_open(&b, path, NULL), SEGRT_OK);
@@ -129,6 +142,31 @@ static void an_opened_engine_is_the_one_that_was_saved(void **state)
         segrt_engine_close(a);
         segrt_engine_close(b);
     }
+}
+
+static void an_opened_engine_runs_as_the_built_one(void **state)
+{
+    (void)state;
+    enum { SIDE = 64, LOGITS = 7 * 16 * 16 };
+    static float input[3 * SIDE * SIDE], expected[LOGITS], got[LOGITS];
+    uint64_t seed = 8;
+    random_fill(&seed, input, sizeof input / sizeof *input);
+    segrt_engine *a = built(&(random_model){.seed = 4}, NULL), *b;
+    assert_int_equal(segrt_engine_save(a, path, NULL), SEGRT_OK);
+    assert_int_equal(segrt_engine_open(&b, path, NULL), SEGRT_OK);
+    const struct {
+        const segrt_engine *engine;
+        float *logits;
+    } rows[] = {{a, expected}, {b, got}};
+    for (size_t i = 0; i < 2; i++) {
+        segrt_session *session;
+        assert_int_equal(segrt_session_open(&session, rows[i].engine, NULL, NULL), SEGRT_OK);
+        assert_int_equal(segrt_session_forward(session, input, 1, SIDE, SIDE, rows[i].logits, NULL), SEGRT_OK);
+        segrt_session_close(session);
+    }
+    assert_memory_equal(expected, got, sizeof got);
+    segrt_engine_close(a);
+    segrt_engine_close(b);
 }
 
 static void saving_an_opened_engine_gives_the_same_bytes(void **state)
@@ -396,7 +434,8 @@ static void every_failed_allocation_is_survived_without_a_leak(void **state)
     for (failing = 1; status == SEGRT_NO_MEMORY; failing++) {
         segrt_engine *engine, *opened = NULL;
         allocations = held = 0;
-        status = segrt_engine_build(&engine, model, &(segrt_build_options){.size = sizeof(segrt_build_options), .precision = SEGRT_BFLOAT16, .command = "x"}, NULL);
+        status = segrt_engine_build(
+            &engine, model, &(segrt_build_options){.size = sizeof(segrt_build_options), .precision = SEGRT_BFLOAT16, .command = "x"}, NULL);
         if (!status)
             status = segrt_engine_save(engine, path, NULL);
         if (!status)
@@ -415,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_opened_engine_is_the_one_that_was_saved),
+        cmocka_unit_test(an_opened_engine_runs_as_the_built_one),
         cmocka_unit_test(saving_an_opened_engine_gives_the_same_bytes),
         cmocka_unit_test(a_file_cut_at_any_byte_is_called_truncated),
         cmocka_unit_test(any_flipped_bit_is_noticed),

@@ -48,7 +48,8 @@ static void empty_and_overflowing_inputs_are_refused(void **state)
     (void)state;
     network *net = folded(&(random_model){0});
     network_shape shape;
-    static const int rows[][3] = {{0, 64, 64}, {1, -1, 64}, {1, 64, 0}, {1, 1 << 20, 1 << 20}, {1 << 20, 64, 64}, {2147483647, 2147483647, 2147483647}};
+    static const int rows[][3] = {{0, 64, 64},           {1, -1, 64},       {1, 64, 0},
+                                  {1, 1 << 20, 1 << 20}, {1 << 20, 64, 64}, {2147483647, 2147483647, 2147483647}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(network_shape_of(&shape, net, rows[i][0], rows[i][1], rows[i][2], NULL), SEGRT_SHAPE);
     network_close(net);
@@ -62,12 +63,14 @@ static void operations_of_a_block_depend_on_heads_and_reduction(void **state)
     operation *list;
     size_t count;
     assert_int_equal(network_operations(net, &memory, &list, &count, NULL), SEGRT_OK);
-    static const operation_kind expected[] = {
-        OP_PATCH, OP_REDUCE, OP_KEYS, OP_ATTEND, OP_FC1, OP_DEPTHWISE, OP_FC2, OP_STAGE_NORM,                       /* one head, reduced */
-        OP_PATCH, OP_REDUCE, OP_KEYS, OP_QUERY, OP_ATTEND, OP_PROJECT, OP_FC1, OP_DEPTHWISE, OP_FC2, OP_STAGE_NORM, /* heads, reduced */
-        OP_PATCH, OP_REDUCE, OP_KEYS, OP_QUERY, OP_ATTEND, OP_PROJECT, OP_FC1, OP_DEPTHWISE, OP_FC2, OP_STAGE_NORM,
-        OP_PATCH, OP_KEYS, OP_QUERY, OP_ATTEND, OP_PROJECT, OP_FC1, OP_DEPTHWISE, OP_FC2, OP_STAGE_NORM, /* heads, not reduced */
-        OP_LEVEL, OP_LEVEL, OP_LEVEL, OP_LEVEL, OP_MERGE, OP_CLASSIFY, OP_LABEL};
+    static const operation_kind expected[] = {OP_PATCH,      OP_REDUCE, OP_KEYS,       OP_ATTEND, OP_FC1,        OP_DEPTHWISE, OP_FC2,
+                                              OP_STAGE_NORM, /* one head, reduced */
+                                              OP_PATCH,      OP_REDUCE, OP_KEYS,       OP_QUERY,  OP_ATTEND,     OP_PROJECT,   OP_FC1,
+                                              OP_DEPTHWISE,  OP_FC2,    OP_STAGE_NORM, /* heads, reduced */
+                                              OP_PATCH,      OP_REDUCE, OP_KEYS,       OP_QUERY,  OP_ATTEND,     OP_PROJECT,   OP_FC1,
+                                              OP_DEPTHWISE,  OP_FC2,    OP_STAGE_NORM, OP_PATCH,  OP_KEYS,       OP_QUERY,     OP_ATTEND,
+                                              OP_PROJECT,    OP_FC1,    OP_DEPTHWISE,  OP_FC2,    OP_STAGE_NORM, /* heads, not reduced */
+                                              OP_LEVEL,      OP_LEVEL,  OP_LEVEL,      OP_LEVEL,  OP_MERGE,      OP_CLASSIFY,  OP_LABEL};
     assert_int_equal(count, sizeof expected / sizeof *expected);
     for (size_t i = 0; i < count; i++)
         assert_int_equal(list[i].kind, expected[i]);

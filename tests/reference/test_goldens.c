@@ -80,7 +80,9 @@ static void check_published(size_t family, const segrt_model *model, const char 
 {
     double *got = malloc(logits->count * sizeof *got);
     assert_non_null(got);
-    assert_int_equal(reference_published(model, input->f32, (int)input->shape[0], (int)input->shape[2], (int)input->shape[3], got, NULL, NULL), SEGRT_OK);
+    assert_int_equal(
+        reference_published(model, input->f32, (int)input->shape[0], (int)input->shape[2], (int)input->shape[3], got, NULL, NULL),
+        SEGRT_OK);
     const double difference = relative(got, logits->f64, logits->count);
     free(got);
     if (!(difference <= 1e-10))

@@ -30,14 +30,25 @@ static const struct {
     {"several heads in the first stage, one in the last", {.heads = {2, 4, 1, 1}, .seed = 10}},
     {"other reductions", {.reduction = {4, 2, 1, 1}, .seed = 11}},
     {"one head without reduction in the first stage", {.reduction = {1, 2, 2, 1}, .seed = 12}},
-    {"other widths, depths and ratio", {.width = {12, 20, 30, 36}, .depth = {1, 2, 1, 2}, .heads = {1, 2, 3, 4}, .ratio = 3, .decoder_width = 19, .level_width = 23, .classes = 1, .seed = 13}},
+    {"other widths, depths and ratio",
+     {.width = {12, 20, 30, 36},
+      .depth = {1, 2, 1, 2},
+      .heads = {1, 2, 3, 4},
+      .ratio = 3,
+      .decoder_width = 19,
+      .level_width = 23,
+      .classes = 1,
+      .seed = 13}},
 };
 enum { STRUCTURES = sizeof structures / sizeof *structures };
 
 static const int sizes[][3] = {{1, 64, 96}, {1, 97, 65}, {2, 33, 40}, {1, 29, 29}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
-static size_t quarter(int side) { return (size_t)(side + 3) / 4; }
+static size_t quarter(int side)
+{
+    return (size_t)(side + 3) / 4;
+}
 
 static float *picture_of_noise(int n, int h, int w)
 {
@@ -64,7 +75,8 @@ static double relative_difference(const double *a, const double *b, size_t n, si
 }
 
 /* Worst relative difference of a stage's output: folded x^ - offset against the published gamma x^ + beta. */
-static double stage_difference(const segrt_model *model, const network *net, const void *state, double *const published[STAGES], const network_shape *shape)
+static double stage_difference(const segrt_model *model, const network *net, const void *state, double *const published[STAGES],
+                               const network_shape *shape)
 {
     double worst = 0;
     for (int i = 0; i < STAGES; i++) {
@@ -100,7 +112,8 @@ static double folded_against_published(const random_model *as, network_width wid
     assert_int_equal(network_fold(&net, model, width, NULL), SEGRT_OK);
     assert_int_equal(network_shape_of(&shape, net, n, h, w, NULL), SEGRT_OK);
     for (int i = 0; i < STAGES; i++) {
-        stages[i] = malloc((size_t)n * (size_t)shape.stage[i].h * (size_t)shape.stage[i].w * (size_t)model->stages[i].width * sizeof *stages[i]);
+        stages[i] =
+            malloc((size_t)n * (size_t)shape.stage[i].h * (size_t)shape.stage[i].w * (size_t)model->stages[i].width * sizeof *stages[i]);
         mean[i] = malloc((size_t)model->stages[i].width * sizeof *mean[i]);
         for (int c = 0; c < model->stages[i].width; c++)
             mean[i][c] = random_normal(&seed);
@@ -110,7 +123,8 @@ static double folded_against_published(const random_model *as, network_width wid
     assert_int_equal(reference_published(model, input, n, h, w, expected, stages, NULL), SEGRT_OK);
     assert_int_equal(backend_reference.open(&state, net, &(backend_options){0}, NULL), SEGRT_OK);
     assert_int_equal(backend_reference.run(state, &(backend_run){.n = n, .h = h, .w = w, .input = input}, NULL), SEGRT_OK);
-    const double difference = fmax(relative_difference(reference_logits(state), expected, (size_t)n, pixels, classes), stage_difference(model, net, state, stages, &shape));
+    const double difference = fmax(relative_difference(reference_logits(state), expected, (size_t)n, pixels, classes),
+                                   stage_difference(model, net, state, stages, &shape));
     backend_reference.close(state);
     network_close(net);
     random_model_close(model);

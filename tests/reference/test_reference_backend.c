@@ -28,8 +28,8 @@ static int make_network(void **state)
     for (int p = 0; p < N; p++)
         for (int c = 0; c < 3; c++)
             for (int i = 0; i < H * W; i++)
-                input[(p * 3 + c) * H * W + i] =
-                    (float)(((double)pixels[(p * H * W + i) * 3 + c] - (double)model->preprocessing.mean[c]) / (double)model->preprocessing.deviation[c]);
+                input[(p * 3 + c) * H * W + i] = (float)(((double)pixels[(p * H * W + i) * 3 + c] - (double)model->preprocessing.mean[c]) /
+                                                         (double)model->preprocessing.deviation[c]);
     const segrt_status status = network_fold(&net, model, NETWORK_F64, NULL);
     random_model_close(model);
     return (int)status;
@@ -68,7 +68,8 @@ static void results_do_not_depend_on_threads_or_on_the_place_in_the_batch(void *
     segrt_pool *pool;
     assert_int_equal(pool_open(&pool, 3, NULL), SEGRT_OK);
     void *one = opened(&(backend_options){0}), *many = opened(&(backend_options){.pool = pool});
-    assert_int_equal(backend_reference.run(one, &(backend_run){.n = 1, .h = H, .w = W, .pixels = pixels + H * W * 3, .logits = alone}, NULL), SEGRT_OK);
+    assert_int_equal(
+        backend_reference.run(one, &(backend_run){.n = 1, .h = H, .w = W, .pixels = pixels + H * W * 3, .logits = alone}, NULL), SEGRT_OK);
     assert_int_equal(backend_reference.run(many, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .logits = both}, NULL), SEGRT_OK);
     assert_memory_equal(alone, both + CLASSES * LOGIT_H * LOGIT_W, sizeof alone);
     backend_reference.close(one);
@@ -97,8 +98,16 @@ static void labels_follow_both_chains(void **unused)
     static uint8_t confidence[N * OUT_H * OUT_W];
     void *state = opened(&(backend_options){0});
     for (int via_input = 0; via_input < 2; via_input++) {
-        const label_output output = {.labels = labels, .label_bytes = 2, .stride = STRIDE, .picture_stride = OUT_H * STRIDE, .confidence = confidence, .h = OUT_H, .w = OUT_W, .via_input = via_input};
-        assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .output = output}, NULL), SEGRT_OK);
+        const label_output output = {.labels = labels,
+                                     .label_bytes = 2,
+                                     .stride = STRIDE,
+                                     .picture_stride = OUT_H * STRIDE,
+                                     .confidence = confidence,
+                                     .h = OUT_H,
+                                     .w = OUT_W,
+                                     .via_input = via_input};
+        assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .output = output}, NULL),
+                         SEGRT_OK);
         const double *logits = reference_logits(state);
         for (int n = 0; n < N; n++) {
             for (int c = 0; c < CLASSES; c++) {
@@ -131,7 +140,8 @@ static void the_lowest_class_wins_a_tie(void **unused)
     (void)unused;
     static const double logits[4 * 3] = {1, 2, 2, 2, 2, 1, 3, 3, 3, 0, 0, 0};
     uint8_t labels[4];
-    reference_label(logits, 3, (grid){1, 2, 2}, 8, 8, &(label_output){.labels = labels, .label_bytes = 1, .stride = 2, .picture_stride = 4, .h = 2, .w = 2}, NULL);
+    reference_label(logits, 3, (grid){1, 2, 2}, 8, 8,
+                    &(label_output){.labels = labels, .label_bytes = 1, .stride = 2, .picture_stride = 4, .h = 2, .w = 2}, NULL);
     assert_int_equal(labels[0], 1);
     assert_int_equal(labels[1], 0);
     assert_int_equal(labels[2], 0);
@@ -147,9 +157,11 @@ static void stage_means_are_those_of_the_normalised_stream_with_or_without_offse
         for (int c = 0; c < 64; c++)
             drawn[i][c] = random_normal(&seed);
     void *state = opened(&(backend_options){0});
-    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .stage_mean = {plain}}, NULL), SEGRT_OK);
+    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .stage_mean = {plain}}, NULL),
+                     SEGRT_OK);
     assert_int_equal(network_set_offsets(net, (const double *const[STAGES]){drawn[0], drawn[1], drawn[2], drawn[3]}, NULL), SEGRT_OK);
-    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .stage_mean = {again}}, NULL), SEGRT_OK);
+    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .stage_mean = {again}}, NULL),
+                     SEGRT_OK);
     for (int c = 0; c < 8; c++) {
         double sum = 0;
         for (int i = 0; i < N * LOGIT_H * LOGIT_W; i++)
@@ -186,7 +198,10 @@ static void every_operation_but_the_labels_is_observed_in_order(void **unused)
     size_t count;
     assert_int_equal(network_operations(net, &memory, &operations, &count, NULL), SEGRT_OK);
     void *state = opened(&(backend_options){0});
-    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .logits = logits, .observe = see, .observe_user = &s}, NULL), SEGRT_OK);
+    assert_int_equal(
+        backend_reference.run(
+            state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .logits = logits, .observe = see, .observe_user = &s}, NULL),
+        SEGRT_OK);
     assert_int_equal(s.count, count - 1);
     for (size_t i = 0; i < s.count; i++)
         assert_int_equal(s.list[i].kind, operations[i].kind);
@@ -200,9 +215,11 @@ static void a_cancelled_run_says_so(void **unused)
     (void)unused;
     atomic_bool cancel = true;
     void *state = opened(&(backend_options){0});
-    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .cancel = &cancel}, NULL), SEGRT_CANCELLED);
+    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .cancel = &cancel}, NULL),
+                     SEGRT_CANCELLED);
     atomic_store(&cancel, false);
-    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .cancel = &cancel}, NULL), SEGRT_OK);
+    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels, .cancel = &cancel}, NULL),
+                     SEGRT_OK);
     backend_reference.close(state);
 }
 
@@ -214,7 +231,8 @@ static void the_profile_has_a_row_an_operation(void **unused)
     assert_int_equal(backend_reference.profile(state, &rows), 0); /* nothing has run */
     assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels}, NULL), SEGRT_OK);
     const size_t count = backend_reference.profile(state, &rows);
-    assert_true(count > 40 && rows[0].first.kind == OP_PATCH && rows[0].seconds > 0 && rows[0].macs == (uint64_t)N * LOGIT_H * LOGIT_W * 8 * 49 * 3);
+    assert_true(count > 40 && rows[0].first.kind == OP_PATCH && rows[0].seconds > 0 &&
+                rows[0].macs == (uint64_t)N * LOGIT_H * LOGIT_W * 8 * 49 * 3);
     assert_true(backend_reference.memory(state) > 0);
     backend_reference.close(state);
 }
@@ -227,12 +245,14 @@ static void what_cannot_be_computed_is_refused(void **unused)
     segrt_model *model = random_model_open(&(random_model){.backbone = true});
     void *state = opened(&(backend_options){0}), *headless;
     assert_int_equal(backend_reference.run(state, &(backend_run){.n = 1, .h = 16, .w = 64, .pixels = pixels}, NULL), SEGRT_SHAPE);
-    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels}, NULL), SEGRT_OK); /* and goes on */
+    assert_int_equal(backend_reference.run(state, &(backend_run){.n = N, .h = H, .w = W, .pixels = pixels}, NULL),
+                     SEGRT_OK); /* and goes on */
     backend_reference.close(state);
 
     assert_int_equal(network_fold(&backbone, model, NETWORK_F32, NULL), SEGRT_OK);
     assert_int_equal(backend_reference.open(&headless, backbone, &(backend_options){0}, NULL), SEGRT_OK);
-    assert_int_equal(backend_reference.run(headless, &(backend_run){.n = 1, .h = H, .w = W, .pixels = pixels, .logits = logits}, NULL), SEGRT_ARGUMENT);
+    assert_int_equal(backend_reference.run(headless, &(backend_run){.n = 1, .h = H, .w = W, .pixels = pixels, .logits = logits}, NULL),
+                     SEGRT_ARGUMENT);
     assert_int_equal(backend_reference.run(headless, &(backend_run){.n = 1, .h = H, .w = W, .pixels = pixels}, NULL), SEGRT_OK);
     backend_reference.close(headless);
     network_close(backbone);

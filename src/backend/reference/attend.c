@@ -7,10 +7,10 @@ typedef struct attention {
     int heads, c;
     const double *q, *k, *v; /* q [n][tokens][c]; k, v [n][keys][c] */
     size_t tokens, keys;
-    double *out;             /* [n][tokens][c] */
-    double *scores;          /* [workers][keys] */
+    double *out;              /* [n][tokens][c] */
+    double *scores;           /* [workers][keys] */
     const network_block *one; /* one head with folded products: q is x, out too, and what is written is added */
-    const double *shift;     /* [n][keys]; one head only */
+    const double *shift;      /* [n][keys]; one head only */
 } attention;
 
 /* Scores of a query become their weights; their largest is taken away first, so that none overflows. */
@@ -55,16 +55,17 @@ static void attend_rows(const void *job, int worker, size_t begin, size_t end)
     }
 }
 
-void reference_attend(int heads, int c, const double *q, const double *k, const double *v, int n, size_t tokens, size_t keys, double *a, double *scores,
-                      segrt_pool *pool)
+void reference_attend(int heads, int c, const double *q, const double *k, const double *v, int n, size_t tokens, size_t keys, double *a,
+                      double *scores, segrt_pool *pool)
 {
     const attention job = {.heads = heads, .c = c, .q = q, .k = k, .v = v, .tokens = tokens, .keys = keys, .out = a, .scores = scores};
     for_rows(pool, (size_t)n * tokens, attend_rows, &job);
 }
 
-void reference_attend_one(const network_block *b, int c, double *x, const double *k, const double *v, const double *shift, int n, size_t tokens,
-                          size_t keys, double *scores, segrt_pool *pool)
+void reference_attend_one(const network_block *b, int c, double *x, const double *k, const double *v, const double *shift, int n,
+                          size_t tokens, size_t keys, double *scores, segrt_pool *pool)
 {
-    const attention job = {.heads = 1, .c = c, .q = x, .k = k, .v = v, .tokens = tokens, .keys = keys, .out = x, .scores = scores, .one = b, .shift = shift};
+    const attention job = {
+        .heads = 1, .c = c, .q = x, .k = k, .v = v, .tokens = tokens, .keys = keys, .out = x, .scores = scores, .one = b, .shift = shift};
     for_rows(pool, (size_t)n * tokens, attend_rows, &job);
 }

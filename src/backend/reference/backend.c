@@ -9,13 +9,13 @@
 typedef struct workspace {
     double *memory;
     size_t bytes;
-    double *picture;         /* [n][h * w][3], 0..255 */
+    double *picture;            /* [n][h * w][3], 0..255 */
     double *x, *normed, *q, *a; /* [tokens][width] of the stage at hand; a takes what the heads gave */
     double *y, *k, *v, *shift;  /* [keys][width]; shift [keys] */
-    double *z, *g;           /* [tokens][hidden] */
-    double *f[STAGES];       /* stage outputs */
+    double *z, *g;              /* [tokens][hidden] */
+    double *f[STAGES];          /* stage outputs */
     double *level[STAGES], *inner, *logits;
-    double *scores;          /* [workers][keys] */
+    double *scores; /* [workers][keys] */
 } workspace;
 
 typedef struct reference {
@@ -40,7 +40,10 @@ static size_t key_rows(const reference *r, int stage)
     return (size_t)r->shape.stage[stage].key_h * (size_t)r->shape.stage[stage].key_w;
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
 
 /* Sizes of all buffers for r->shape; with `memory`, also their places.  Returns the doubles in all. */
 static size_t lay_out(const reference *r, workspace *space, double *memory)
@@ -62,9 +65,17 @@ static size_t lay_out(const reference *r, workspace *space, double *memory)
         size_t count;
     } parts[14 + 2 * STAGES] = {
         {&space->picture, n * (size_t)r->shape.h * (size_t)r->shape.w * 3},
-        {&space->x, wide}, {&space->normed, wide}, {&space->q, wide}, {&space->a, wide},
-        {&space->y, key_wide}, {&space->k, key_wide}, {&space->v, key_wide}, {&space->shift, n * keys},
-        {&space->z, hidden}, {&space->g, hidden}, {&space->inner, inner},
+        {&space->x, wide},
+        {&space->normed, wide},
+        {&space->q, wide},
+        {&space->a, wide},
+        {&space->y, key_wide},
+        {&space->k, key_wide},
+        {&space->v, key_wide},
+        {&space->shift, n * keys},
+        {&space->z, hidden},
+        {&space->g, hidden},
+        {&space->inner, inner},
         {&space->logits, grid_rows(stage_grid(r, 0)) * (size_t)net->classes},
         {&space->scores, (size_t)pool_workers(r->pool) * keys},
     };
@@ -107,7 +118,8 @@ static segrt_status reference_prepare(void *state, int n, int h, int w, segrt_er
     r->space.memory = memory;
     r->space.bytes = count * sizeof *memory;
     for (size_t i = 0; r->profile && i < r->count; i++)
-        r->profile[i] = (backend_profile_row){.first = r->operations[i], .count = 1, .kernel = "reference", .macs = operation_macs(r->net, &r->shape, r->operations[i])};
+        r->profile[i] = (backend_profile_row){
+            .first = r->operations[i], .count = 1, .kernel = "reference", .macs = operation_macs(r->net, &r->shape, r->operations[i])};
     return SEGRT_OK;
 }
 
@@ -116,8 +128,9 @@ static void load_input(reference *r, const backend_run *run)
     const size_t pixels = (size_t)run->h * (size_t)run->w, n = (size_t)run->n;
     for (size_t i = 0; i < n * pixels; i++)
         for (size_t c = 0; c < 3; c++)
-            r->space.picture[i * 3 + c] = run->pixels ? run->pixels[i * 3 + c]
-                                                      : (double)run->input[(i / pixels * 3 + c) * pixels + i % pixels] * r->net->deviation[c] + r->net->mean[c];
+            r->space.picture[i * 3 + c] =
+                run->pixels ? run->pixels[i * 3 + c]
+                            : (double)run->input[(i / pixels * 3 + c) * pixels + i % pixels] * r->net->deviation[c] + r->net->mean[c];
 }
 
 static void run_operation(reference *r, operation op, const backend_run *run)
@@ -133,7 +146,8 @@ static void run_operation(reference *r, operation op, const backend_run *run)
     grid all[STAGES];
     switch (op.kind) {
     case OP_PATCH:
-        reference_patch(&stage->patch, i ? s->f[i - 1] : s->picture, i ? stage_grid(r, i - 1) : (grid){at.n, r->shape.h, r->shape.w}, s->x, r->pool);
+        reference_patch(&stage->patch, i ? s->f[i - 1] : s->picture, i ? stage_grid(r, i - 1) : (grid){at.n, r->shape.h, r->shape.w}, s->x,
+                        r->pool);
         break;
     case OP_REDUCE:
         reference_reduce(block, c, stage->reduction, s->x, at, s->normed, s->y, r->pool);
@@ -194,9 +208,19 @@ static segrt_status report(const reference *r, operation op, const backend_run *
     const int i = op.stage < 0 ? 0 : op.stage;
     const network_stage *stage = &r->net->stages[i];
     const double *const outputs[OPERATION_KINDS] = {
-        [OP_PATCH] = s->x,   [OP_REDUCE] = s->y,    [OP_KEYS] = s->k, [OP_QUERY] = s->q,        [OP_ATTEND] = stage->heads == 1 ? s->x : s->a,
-        [OP_PROJECT] = s->x, [OP_FC1] = s->z,       [OP_DEPTHWISE] = s->g, [OP_FC2] = s->x,     [OP_STAGE_NORM] = s->f[i],
-        [OP_LEVEL] = s->level[i], [OP_MERGE] = s->level[0], [OP_CLASSIFY] = s->logits,
+        [OP_PATCH] = s->x,
+        [OP_REDUCE] = s->y,
+        [OP_KEYS] = s->k,
+        [OP_QUERY] = s->q,
+        [OP_ATTEND] = stage->heads == 1 ? s->x : s->a,
+        [OP_PROJECT] = s->x,
+        [OP_FC1] = s->z,
+        [OP_DEPTHWISE] = s->g,
+        [OP_FC2] = s->x,
+        [OP_STAGE_NORM] = s->f[i],
+        [OP_LEVEL] = s->level[i],
+        [OP_MERGE] = s->level[0],
+        [OP_CLASSIFY] = s->logits,
     };
     if (!outputs[op.kind])
         return SEGRT_OK;
@@ -247,8 +271,8 @@ static void store_logits(const reference *r, float *logits)
     const grid at = stage_grid(r, 0);
     const size_t pixels = (size_t)at.h * (size_t)at.w, classes = (size_t)r->net->classes;
     for (size_t row = 0; row < grid_rows(at); row++)
-        for (size_t class = 0; class < classes; class++)
-            logits[(row / pixels * classes + class) * pixels + row % pixels] = (float)r->space.logits[row * classes + class];
+        for (size_t label = 0; label < classes; label++)
+            logits[(row / pixels * classes + label) * pixels + row % pixels] = (float)r->space.logits[row * classes + label];
 }
 
 static segrt_status reference_run(void *state, const backend_run *run, segrt_error *error)
@@ -315,9 +339,15 @@ static segrt_status reference_open(void **state, const network *net, const backe
     return SEGRT_OK;
 }
 
-static const char *reference_describe(const void *state) { return ((const reference *)state)->description; }
+static const char *reference_describe(const void *state)
+{
+    return ((const reference *)state)->description;
+}
 
-static size_t reference_memory(const void *state) { return ((const reference *)state)->space.bytes; }
+static size_t reference_memory(const void *state)
+{
+    return ((const reference *)state)->space.bytes;
+}
 
 static size_t reference_profile(const void *state, const backend_profile_row **rows)
 {
@@ -326,9 +356,15 @@ static size_t reference_profile(const void *state, const backend_profile_row **r
     return r->profile && r->shape.n ? r->count : 0;
 }
 
-const double *reference_logits(const void *state) { return ((const reference *)state)->space.logits; }
+const double *reference_logits(const void *state)
+{
+    return ((const reference *)state)->space.logits;
+}
 
-const double *reference_stage(const void *state, int stage) { return ((const reference *)state)->space.f[stage]; }
+const double *reference_stage(const void *state, int stage)
+{
+    return ((const reference *)state)->space.f[stage];
+}
 
 /* The precision asked for does not matter: everything is double. */
 const backend backend_reference = {

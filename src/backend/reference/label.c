@@ -40,12 +40,13 @@ static side side_of(int at, int logits, int input, int output, bool via_input)
     return s;
 }
 
-static double logit(const labelling *l, const double *picture, const side *y, const side *x, int class)
+static double logit(const labelling *l, const double *picture, const side *y, const side *x, int label)
 {
     double sum = 0;
     for (int i = 0; i < y->count; i++)
         for (int j = 0; j < x->count; j++)
-            sum += y->weight[i] * x->weight[j] * picture[((size_t)y->index[i] * (size_t)l->at.w + (size_t)x->index[j]) * (size_t)l->classes + (size_t)class];
+            sum += y->weight[i] * x->weight[j] *
+                   picture[((size_t)y->index[i] * (size_t)l->at.w + (size_t)x->index[j]) * (size_t)l->classes + (size_t)label];
     return sum;
 }
 
@@ -63,11 +64,11 @@ static void label_rows(const void *job, int worker, size_t begin, size_t end)
             const side x = side_of(column, l->at.w, l->input_w, out->w, out->via_input);
             int winner = 0;
             double largest = logit(l, picture, &y, &x, 0);
-            for (int class = 1; class < l->classes; class++) {
-                const double value = logit(l, picture, &y, &x, class);
+            for (int label = 1; label < l->classes; label++) {
+                const double value = logit(l, picture, &y, &x, label);
                 if (value > largest) { /* the lowest index wins a tie */
                     largest = value;
-                    winner = class;
+                    winner = label;
                 }
             }
             const ptrdiff_t at = (ptrdiff_t)n * out->picture_stride + (ptrdiff_t)row * out->stride + column;
@@ -77,8 +78,8 @@ static void label_rows(const void *job, int worker, size_t begin, size_t end)
                 ((uint8_t *)out->labels)[at] = (uint8_t)winner;
             if (out->confidence) {
                 double sum = 0;
-                for (int class = 0; class < l->classes; class++)
-                    sum += exp(logit(l, picture, &y, &x, class) - largest);
+                for (int label = 0; label < l->classes; label++)
+                    sum += exp(logit(l, picture, &y, &x, label) - largest);
                 out->confidence[r * (size_t)out->w + (size_t)column] = (uint8_t)lround(255 / sum);
             }
         }

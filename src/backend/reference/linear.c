@@ -5,9 +5,9 @@
 typedef struct linear {
     weights weight, bias; /* [out][in], [out] or absent */
     int in, out;
-    const double *x;      /* [rows][in] */
-    double *y;            /* [rows][out] */
-    double eps;           /* of the norm before, where `normed` */
+    const double *x;        /* [rows][in] */
+    double *y;              /* [rows][out] */
+    double eps;             /* of the norm before, where `normed` */
     bool normed, add, relu; /* not `add` with one of the others */
 } linear;
 
@@ -35,7 +35,8 @@ static void linear_rows(const void *job, int worker, size_t begin, size_t end)
 
 void reference_keys(const network_block *b, int c, const double *y, size_t rows, double *k, double *v, double *shift, segrt_pool *pool)
 {
-    const linear key = {.weight = b->key, .in = c, .out = c, .x = y, .y = k}, value = {.weight = b->value, .in = c, .out = c, .x = y, .y = v};
+    const linear key = {.weight = b->key, .in = c, .out = c, .x = y, .y = k},
+                 value = {.weight = b->value, .in = c, .out = c, .x = y, .y = v};
     for_rows(pool, rows, linear_rows, &key);
     for_rows(pool, rows, linear_rows, &value);
     for (size_t r = 0; shift && r < rows; r++)
@@ -71,7 +72,8 @@ void reference_level(const network_head *head, int stage, const double *f, size_
     const int width = head->kind == HEAD_CONV ? head->inner_width : (int)(head->level[stage].count / (size_t)head->width);
     if (head->kind == HEAD_CONV) {
         const int in = (int)(head->inner[stage].count / (size_t)head->inner_width);
-        const linear first = {.weight = head->inner[stage], .bias = head->inner_bias[stage], .in = in, .out = width, .x = f, .y = inner, .relu = true};
+        const linear first = {
+            .weight = head->inner[stage], .bias = head->inner_bias[stage], .in = in, .out = width, .x = f, .y = inner, .relu = true};
         for_rows(pool, rows, linear_rows, &first);
         f = inner;
     }

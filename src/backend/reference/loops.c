@@ -6,17 +6,17 @@
 enum { LANES = 8, PIECE = 16 };
 
 /* One body for both widths of weights. */
-#define DOT(type)                                                                                                                                   \
-    static double dot_##type(const double *x, const type *w, size_t count)                                                                          \
-    {                                                                                                                                                \
-        double lane[LANES] = {0}, rest = 0;                                                                                                          \
-        size_t i = 0;                                                                                                                                \
-        for (; i + LANES <= count; i += LANES)                                                                                                       \
-            for (size_t j = 0; j < LANES; j++)                                                                                                       \
-                lane[j] += x[i + j] * (double)w[i + j];                                                                                              \
-        for (; i < count; i++)                                                                                                                       \
-            rest += x[i] * (double)w[i];                                                                                                             \
-        return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7])) + rest;                                     \
+#define DOT(type)                                                                                                                          \
+    static double dot_##type(const double *x, const type *w, size_t count)                                                                 \
+    {                                                                                                                                      \
+        double lane[LANES] = {0}, rest = 0;                                                                                                \
+        size_t i = 0;                                                                                                                      \
+        for (; i + LANES <= count; i += LANES)                                                                                             \
+            for (size_t j = 0; j < LANES; j++)                                                                                             \
+                lane[j] += x[i + j] * (double)w[i + j];                                                                                    \
+        for (; i < count; i++)                                                                                                             \
+            rest += x[i] * (double)w[i];                                                                                                   \
+        return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7])) + rest;                           \
     }
 DOT(float)
 DOT(double)
@@ -31,7 +31,10 @@ double rstd(const double *x, int c, double eps)
     return 1 / sqrt(dot_double(x, x, (size_t)c) / c + eps);
 }
 
-double gelu(double x) { return 0.5 * x * erfc(-x * 0.70710678118654752440); }
+double gelu(double x)
+{
+    return 0.5 * x * erfc(-x * 0.70710678118654752440);
+}
 
 typedef struct rows_job {
     rows_fn *run;

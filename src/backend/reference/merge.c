@@ -45,7 +45,8 @@ static void merge_rows(const void *job, int worker, size_t begin, size_t end)
             const double *top = picture + (size_t)y.i0 * (size_t)at.w * width, *bottom = picture + (size_t)y.i1 * (size_t)at.w * width;
             const size_t left = (size_t)x.i0 * width, right = (size_t)x.i1 * width;
             for (size_t c = 0; c < width; c++)
-                sum[c] += (1 - y.t) * ((1 - x.t) * top[left + c] + x.t * top[right + c]) + y.t * ((1 - x.t) * bottom[left + c] + x.t * bottom[right + c]);
+                sum[c] += (1 - y.t) * ((1 - x.t) * top[left + c] + x.t * top[right + c]) +
+                          y.t * ((1 - x.t) * bottom[left + c] + x.t * bottom[right + c]);
         }
         for (size_t c = 0; c < width; c++) {
             sum[c] += weight_at(m->head->bias, c);

@@ -3,13 +3,13 @@
 #include "backend/reference/loops.h"
 
 typedef struct convolution {
-    weights weight;     /* [out][kernel][kernel][in] */
-    weights tap_bias;   /* [kernel * kernel][out], or absent */
-    weights bias;       /* [out] */
+    weights weight;   /* [out][kernel][kernel][in] */
+    weights tap_bias; /* [kernel * kernel][out], or absent */
+    weights bias;     /* [out] */
     int in, out, kernel, stride, pad;
     int from_h, from_w, to_h, to_w;
-    const double *x;    /* [n][from_h * from_w][in] */
-    double *y;          /* [n][to_h * to_w][out] */
+    const double *x;             /* [n][from_h * from_w][in] */
+    double *y;                   /* [n][to_h * to_w][out] */
     const network_patch *patch;  /* what follows: norm, affine, centring; or */
     const network_block *reduce; /* norm */
 } convolution;
@@ -67,9 +67,21 @@ static void reduce_rows(const void *job, int worker, size_t begin, size_t end)
 
 void reference_patch(const network_patch *p, const double *in, grid from, double *x, segrt_pool *pool)
 {
-    const convolution v = {.weight = p->weight, .tap_bias = p->tap_bias, .bias = p->bias, .in = p->in, .out = p->out, .kernel = p->kernel,
-                           .stride = p->stride, .pad = p->pad, .from_h = from.h, .from_w = from.w, .to_h = (from.h + 2 * p->pad - p->kernel) / p->stride + 1,
-                           .to_w = (from.w + 2 * p->pad - p->kernel) / p->stride + 1, .x = in, .y = x, .patch = p};
+    const convolution v = {.weight = p->weight,
+                           .tap_bias = p->tap_bias,
+                           .bias = p->bias,
+                           .in = p->in,
+                           .out = p->out,
+                           .kernel = p->kernel,
+                           .stride = p->stride,
+                           .pad = p->pad,
+                           .from_h = from.h,
+                           .from_w = from.w,
+                           .to_h = (from.h + 2 * p->pad - p->kernel) / p->stride + 1,
+                           .to_w = (from.w + 2 * p->pad - p->kernel) / p->stride + 1,
+                           .x = in,
+                           .y = x,
+                           .patch = p};
     for_rows(pool, (size_t)from.n * (size_t)v.to_h * (size_t)v.to_w, patch_rows, &v);
 }
 
@@ -99,7 +111,18 @@ void reference_norm(double eps, int c, const double *x, size_t rows, double *y, 
 void reference_reduce(const network_block *b, int c, int r, const double *x, grid at, double *normed, double *y, segrt_pool *pool)
 {
     reference_norm(b->eps1, c, x, grid_rows(at), normed, pool);
-    const convolution v = {.weight = b->reduce, .bias = b->reduce_bias, .in = c, .out = c, .kernel = r, .stride = r, .from_h = at.h, .from_w = at.w,
-                           .to_h = at.h / r, .to_w = at.w / r, .x = normed, .y = y, .reduce = b};
+    const convolution v = {.weight = b->reduce,
+                           .bias = b->reduce_bias,
+                           .in = c,
+                           .out = c,
+                           .kernel = r,
+                           .stride = r,
+                           .from_h = at.h,
+                           .from_w = at.w,
+                           .to_h = at.h / r,
+                           .to_w = at.w / r,
+                           .x = normed,
+                           .y = y,
+                           .reduce = b};
     for_rows(pool, (size_t)at.n * (size_t)v.to_h * (size_t)v.to_w, reduce_rows, &v);
 }

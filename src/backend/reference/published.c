@@ -27,7 +27,8 @@ static void linear(const model_linear *l, const double *x, size_t rows, double *
     const weights w = {.f32 = l->weight};
     for (size_t r = 0; r < rows; r++)
         for (size_t o = 0; o < (size_t)l->out; o++)
-            y[r * (size_t)l->out + o] = dot(x + r * (size_t)l->in, w, o * (size_t)l->in, (size_t)l->in) + (l->bias ? (double)l->bias[o] : 0);
+            y[r * (size_t)l->out + o] =
+                dot(x + r * (size_t)l->in, w, o * (size_t)l->in, (size_t)l->in) + (l->bias ? (double)l->bias[o] : 0);
 }
 
 static void layer_norm(const model_norm *norm, const double *x, size_t rows, double *y)
@@ -42,7 +43,8 @@ static void layer_norm(const model_norm *norm, const double *x, size_t rows, dou
             variance += (x[i] - mean) * (x[i] - mean);
         variance /= (double)c;
         for (size_t i = 0; i < c; i++)
-            y[i] = (x[i] - mean) / sqrt(variance + norm->eps) * (norm->gamma ? (double)norm->gamma[i] : 1) + (norm->beta ? (double)norm->beta[i] : 0);
+            y[i] = (x[i] - mean) / sqrt(variance + norm->eps) * (norm->gamma ? (double)norm->gamma[i] : 1) +
+                   (norm->beta ? (double)norm->beta[i] : 0);
     }
 }
 
@@ -81,7 +83,8 @@ static void convolution(const model_conv *v, const double *x, int h, int w, int 
 }
 
 /* q [tokens][c], k and v [keys][c] -> a [tokens][c]; scores [keys]. */
-static void attend(const model_stage *stage, double scale, const double *q, const double *k, const double *v, size_t tokens, size_t keys, double *a, double *scores)
+static void attend(const model_stage *stage, double scale, const double *q, const double *k, const double *v, size_t tokens, size_t keys,
+                   double *a, double *scores)
 {
     const size_t c = (size_t)stage->width, d = c / (size_t)stage->heads;
     for (size_t t = 0; t < tokens; t++)
@@ -105,7 +108,8 @@ static bool attention(published *p, const model_stage *stage, const model_block 
 {
     const size_t c = (size_t)stage->width, tokens = (size_t)h * (size_t)w;
     const size_t keys = (size_t)(h / stage->reduction) * (size_t)(w / stage->reduction);
-    double *y = room(p, &p->block, tokens * c), *q = room(p, &p->block, tokens * c), *k = room(p, &p->block, keys * c), *v = room(p, &p->block, keys * c);
+    double *y = room(p, &p->block, tokens * c), *q = room(p, &p->block, tokens * c), *k = room(p, &p->block, keys * c),
+           *v = room(p, &p->block, keys * c);
     double *reduced = room(p, &p->block, keys * c), *scores = room(p, &p->block, keys), *a = room(p, &p->block, tokens * c);
     if (!y || !q || !k || !v || !reduced || !scores || !a)
         return false;
@@ -182,10 +186,12 @@ static bool run_head(published *p, double *const stage[STAGES], const stage_shap
     for (size_t r = 0; r < pixels; r++) {
         for (int quarter = 0; quarter < STAGES; quarter++) {
             const int i = head->fuse_order[quarter];
-            const tap y = bilinear_tap((int)(r / (size_t)at[0].w), at[i].h, at[0].h), x = bilinear_tap((int)(r % (size_t)at[0].w), at[i].w, at[0].w);
+            const tap y = bilinear_tap((int)(r / (size_t)at[0].w), at[i].h, at[0].h),
+                      x = bilinear_tap((int)(r % (size_t)at[0].w), at[i].w, at[0].w);
             for (size_t c = 0; c < inner; c++) {
                 const double *v = level[i] + c;
-                const size_t w = (size_t)at[i].w, top = (size_t)y.i0 * w, bottom = (size_t)y.i1 * w, left = (size_t)x.i0, right = (size_t)x.i1;
+                const size_t w = (size_t)at[i].w, top = (size_t)y.i0 * w, bottom = (size_t)y.i1 * w, left = (size_t)x.i0,
+                             right = (size_t)x.i1;
                 joined[(size_t)quarter * inner + c] = (1 - y.t) * ((1 - x.t) * v[(top + left) * inner] + x.t * v[(top + right) * inner]) +
                                                       y.t * ((1 - x.t) * v[(bottom + left) * inner] + x.t * v[(bottom + right) * inner]);
             }
@@ -199,7 +205,8 @@ static bool run_head(published *p, double *const stage[STAGES], const stage_shap
     return true;
 }
 
-static bool run_picture(published *p, const float *input, int h, int w, const stage_shape at[STAGES], double *logits, double *const out[STAGES])
+static bool run_picture(published *p, const float *input, int h, int w, const stage_shape at[STAGES], double *logits,
+                        double *const out[STAGES])
 {
     const size_t pixels = (size_t)h * (size_t)w;
     double *first = room(p, &p->memory, pixels * 3), *stage[STAGES];
@@ -215,8 +222,8 @@ static bool run_picture(published *p, const float *input, int h, int w, const st
     return from && (!logits || run_head(p, stage, at, logits));
 }
 
-segrt_status reference_published(const segrt_model *model, const float *input, int n, int h, int w, double *logits, double *const stages[STAGES],
-                                 segrt_error *error)
+segrt_status reference_published(const segrt_model *model, const float *input, int n, int h, int w, double *logits,
+                                 double *const stages[STAGES], segrt_error *error)
 {
     stage_shape at[STAGES];
     for (int i = 0, side_h = h, side_w = w; i < STAGES; i++) {

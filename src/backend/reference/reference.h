@@ -19,13 +19,16 @@ typedef struct grid {
     int n, h, w;
 } grid;
 
-static inline size_t grid_rows(grid g) { return (size_t)g.n * (size_t)g.h * (size_t)g.w; }
+static inline size_t grid_rows(grid g)
+{
+    return (size_t)g.n * (size_t)g.h * (size_t)g.w;
+}
 
 /* The model as published.  input [n][3][h][w], normalised; logits [n][classes][h/4][w/4], rounded up, or
  * NULL; stages: each [n][h*w][width], the stage's output behind its norm, or NULL (`stages` too).
  * Errors: SHAPE, NO_MEMORY. */
-segrt_status reference_published(const segrt_model *model, const float *input, int n, int h, int w, double *logits, double *const stages[STAGES],
-                                 segrt_error *error);
+segrt_status reference_published(const segrt_model *model, const float *input, int n, int h, int w, double *logits,
+                                 double *const stages[STAGES], segrt_error *error);
 
 /* What the latest run of an open backend_reference left, in double: logits [n][h/4 * w/4][classes] and a
  * stage's output [n][h * w][width] (without affine, minus its offset).  Until the next run or close. */
@@ -51,12 +54,12 @@ void reference_query(const network_block *b, int c, const double *x, size_t rows
 
 /* OP_ATTEND, several heads.  q [n][tokens][c], k and v [n][keys][c] -> a [n][tokens][c]; scores [pool_workers][keys]
  * is scratch. */
-void reference_attend(int heads, int c, const double *q, const double *k, const double *v, int n, size_t tokens, size_t keys, double *a, double *scores,
-                      segrt_pool *pool);
+void reference_attend(int heads, int c, const double *q, const double *k, const double *v, int n, size_t tokens, size_t keys, double *a,
+                      double *scores, segrt_pool *pool);
 
 /* OP_ATTEND, one head.  x [n][tokens][c] += softmax(rstd1 x . K + shift) V + out_bias; scores as above. */
-void reference_attend_one(const network_block *b, int c, double *x, const double *k, const double *v, const double *shift, int n, size_t tokens,
-                          size_t keys, double *scores, segrt_pool *pool);
+void reference_attend_one(const network_block *b, int c, double *x, const double *k, const double *v, const double *shift, int n,
+                          size_t tokens, size_t keys, double *scores, segrt_pool *pool);
 
 /* OP_PROJECT.  x [rows][c] += project a + out_bias. */
 void reference_project(const network_block *b, int c, const double *a, size_t rows, double *x, segrt_pool *pool);

@@ -169,16 +169,16 @@ static segrt_status read_config(opening *o)
     return status;
 }
 
+/* preprocessor_config.json over what the model has so far: its family's, or, of a graph, what stands in that. */
 static segrt_status read_preprocessing(opening *o)
 {
-    segrt_model *m = o->model;
-    m->preprocessing = model_preprocessing_default(m->family, m->class_count, o->weights.config_text);
+    segrt_preprocessing *p = &o->model->preprocessing;
     file_map file;
     bool found;
     segrt_status status = open_sibling(o, "preprocessor_config.json", &file, &found);
     if (status || !found)
         return status;
-    status = model_preprocessing_read(&m->preprocessing, &file, o->error);
+    status = model_preprocessing_read(p, &file, o->error);
     file_map_close(&file);
     if (status)
         name_file(o, "preprocessor_config.json");
@@ -233,8 +233,31 @@ static segrt_status open_checkpoint(opening *o, const file_map *file)
         status = model_random_head(m, o->options.random_head_classes, o->error);
     if (!status)
         status = model_finish(m, o->error);
+    if (status)
+        return status;
+    m->preprocessing = model_preprocessing_default(m->family, m->class_count, o->weights.config_text);
+    status = read_preprocessing(o);
+    return status ? status : name_classes(o);
+}
+
+/* A graph brings its network whole; names and sizes may stand beside it.  What it does to pixels and with windows itself, it is
+ * asked about and nobody else. */
+static segrt_status open_graph(opening *o, const weights_format *format, const file_map *file)
+{
+    segrt_model *m = o->model;
+    segrt_status status = format->open(m, file, o->files.folder, o->error);
     if (!status)
-        status = read_preprocessing(o);
+        status = read_config(o);
+    if (status)
+        return status;
+    const segrt_preprocessing own = m->preprocessing, usual = model_preprocessing_default(m->family, m->class_count, NULL);
+    status = read_preprocessing(o);
+    if (memcmp(own.mean, usual.mean, sizeof own.mean) || memcmp(own.deviation, usual.deviation, sizeof own.deviation)) {
+        memcpy(m->preprocessing.mean, own.mean, sizeof own.mean);
+        memcpy(m->preprocessing.deviation, own.deviation, sizeof own.deviation);
+    }
+    m->preprocessing.window = own.window;
+    m->preprocessing.stride = own.stride;
     return status ? status : name_classes(o);
 }
 
@@ -245,9 +268,7 @@ static segrt_status open_model(opening *o)
     if (status)
         return status;
     const weights_format *format = format_of(&file);
-    if (format && format->open)
-        return format->open(o->model, &file, o->files.folder, o->error);
-    return open_checkpoint(o, &file);
+    return format && format->open ? open_graph(o, format, &file) : open_checkpoint(o, &file);
 }
 
 /* Both ways of opening: `path`, or `files`. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "image/yuv.h"
+
 enum { LARGEST_SIDE = 65535 };
 
 /* What a format's planes hold: bytes a sample, and whether they are at half size (rounded up). */
@@ -49,31 +51,6 @@ segrt_status image_check(const segrt_image *image, segrt_error *error)
     return SEGRT_OK;
 }
 
-static uint8_t clamp_byte(int v)
-{
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-/* BT.601, limited range, as OpenCV's cvtColor does it: 20 fractional bits, one chroma sample for each
- * 2x2 pixels.  u and v step by `step` bytes. */
-static void yuv_row(const uint8_t *y, const uint8_t *u, const uint8_t *v, int step, int width, uint8_t *rgb)
-{
-    enum { BITS = 20, HALF = 1 << (BITS - 1), Y = 1220542, RV = 1673527, GV = -852492, GU = -409993, BU = 2116026 };
-    int red = 0, green = 0, blue = 0;
-    for (int x = 0; x < width; x++) {
-        if (x % 2 == 0) {
-            const int cu = u[(size_t)(x / 2) * (size_t)step] - 128, cv = v[(size_t)(x / 2) * (size_t)step] - 128;
-            red = RV * cv + HALF;
-            green = GV * cv + GU * cu + HALF;
-            blue = BU * cu + HALF;
-        }
-        const int luma = (y[x] < 16 ? 0 : y[x] - 16) * Y;
-        rgb[3 * (size_t)x] = clamp_byte((luma + red) >> BITS);
-        rgb[3 * (size_t)x + 1] = clamp_byte((luma + green) >> BITS);
-        rgb[3 * (size_t)x + 2] = clamp_byte((luma + blue) >> BITS);
-    }
-}
-
 /* Interleaved samples, `step` bytes a pixel, with red at `r` and blue at `b`. */
 static inline void packed_row(const uint8_t *from, int step, int r, int g, int b, int width, uint8_t *rgb)
 {
@@ -87,6 +64,7 @@ static inline void packed_row(const uint8_t *from, int step, int r, int g, int b
 void image_to_rgb(const segrt_image *image, int begin, int end, uint8_t *rgb)
 {
     const int width = image->width;
+    yuv_row_fn *yuv_row = yuv_row_best();
     for (int row = begin; row < end; row++, rgb += 3 * (size_t)width) {
         const uint8_t *first = image->plane[0] + row * image->stride[0];
         switch (image->format) {

@@ -3,11 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "image/image.h"
+#include "image/yuv.h"
 
 static void every_packed_format_becomes_rgb(void **state)
 {
@@ -59,6 +61,34 @@ static void nv12_and_i420_give_opencvs_colours_at_odd_sizes_too(void **state)
     assert_int_equal(image_check(&nv12, NULL), SEGRT_OK);
     image_to_rgb(&nv12, 0, 3, got);
     assert_memory_equal(got, expected, 27);
+}
+
+static void every_yuv_kernel_gives_the_portable_bytes_and_no_more(void **state)
+{
+    (void)state;
+    for (int width = 1; width < 100; width++)
+        for (int step = 1; step <= 2; step++) {
+            const size_t half = (size_t)(width + 1) / 2;
+            uint8_t *y = malloc((size_t)width), *chroma = malloc(2 * half),
+                    *got[2]; /* blocks of their own: nothing may be read behind them */
+            assert_true(y && chroma);
+            for (int i = 0; i < width; i++)
+                y[i] = (uint8_t)(i * 37 + width);
+            for (size_t i = 0; i < 2 * half; i++)
+                chroma[i] = (uint8_t)(i % 3 ? i * 91 : i % 2 * 255);
+            yuv_row_fn *const kernels[] = {yuv_row_portable, yuv_row_best()};
+            for (int k = 0; k < 2; k++) {
+                got[k] = malloc(3 * (size_t)width + 1);
+                assert_non_null(got[k]);
+                got[k][3 * width] = 0x5a;
+                kernels[k](y, chroma, chroma + (step == 2 ? 1 : half), step, width, got[k]);
+            }
+            assert_memory_equal(got[0], got[1], 3 * (size_t)width + 1);
+            free(y);
+            free(chroma);
+            free(got[0]);
+            free(got[1]);
+        }
 }
 
 static void views_that_break_the_contract_are_refused(void **state)
@@ -154,6 +184,7 @@ int main(void)
         cmocka_unit_test(every_packed_format_becomes_rgb),
         cmocka_unit_test(rows_may_have_gaps_and_be_stored_bottom_up),
         cmocka_unit_test(nv12_and_i420_give_opencvs_colours_at_odd_sizes_too),
+        cmocka_unit_test(every_yuv_kernel_gives_the_portable_bytes_and_no_more),
         cmocka_unit_test(views_that_break_the_contract_are_refused),
         cmocka_unit_test(input_sizes_round_as_transformers_and_mmcv_do),
         cmocka_unit_test(overlays_blend_and_leave_what_has_no_class),

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "image/bilinear.h"
 #include "image/image.h"
+#include "image/slide_rows.h"
 
 enum { BAND = 8 }; /* output rows a piece: few enough to share, enough to use an averaged row twice when enlarging */
 
@@ -17,6 +18,7 @@ typedef struct scratch {
     float *mixed;       /* [quarter_w]: two rows of quarter logits mixed */
     float *best;        /* [out_w] */
     float *sum;         /* [out_w] */
+    float *resized;     /* [out_w]: one class, where the output has another size than the input */
     int32_t *label;     /* [out_w] */
 } scratch;
 
@@ -31,7 +33,8 @@ struct slide {
     int slots;                           /* rows of windows that are held at once: row r in slot r % slots */
     float *logits;                       /* [slots][columns][classes][quarter_h][quarter_w] */
     scratch *scratch;                    /* [workers] */
-    int done;                            /* output rows written */
+    const slide_rows *loops;
+    int done; /* output rows written */
     size_t bytes;
     struct { /* of the call under way */
         const slide_output *output;
@@ -120,8 +123,9 @@ static bool get_scratch(slide *s, segrt_error *error)
         t->mixed = get(s, (size_t)s->quarter_w, sizeof *t->mixed, error);
         t->best = get(s, (size_t)s->shape.out_w, sizeof *t->best, error);
         t->sum = get(s, (size_t)s->shape.out_w, sizeof *t->sum, error);
+        t->resized = get(s, (size_t)s->shape.out_w, sizeof *t->resized, error);
         t->label = get(s, (size_t)s->shape.out_w, sizeof *t->label, error);
-        if (!t->averaged[0] || !t->averaged[1] || !t->mixed || !t->best || !t->sum || !t->label)
+        if (!t->averaged[0] || !t->averaged[1] || !t->mixed || !t->best || !t->sum || !t->resized || !t->label)
             return false;
     }
     return true;
@@ -139,6 +143,7 @@ segrt_status slide_open(slide **out, const slide_shape *shape, int workers, segr
         return fail_memory(error, sizeof *s, "the sliding window");
     s->shape = *shape;
     s->workers = workers;
+    s->loops = slide_rows_best();
     s->bytes = sizeof *s;
     s->window_w = shape->window < shape->w ? shape->window : shape->w;
     s->window_h = shape->window < shape->h ? shape->window : shape->h;
@@ -173,7 +178,7 @@ void slide_close(slide *s)
         return;
     for (int i = 0; s->scratch && i < s->workers; i++) {
         scratch *t = &s->scratch[i];
-        void *const all[] = {t->averaged[0], t->averaged[1], t->mixed, t->best, t->sum, t->label};
+        void *const all[] = {t->averaged[0], t->averaged[1], t->mixed, t->best, t->sum, t->resized, t->label};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             memory_free(all[k]);
     }
@@ -207,6 +212,26 @@ float *slide_logits(slide *s, int row)
     return s->logits + (size_t)(row % s->slots) * row_logits;
 }
 
+/* A row of a window from its quarter logits `mixed`, added to `to` [window_w].  Inside, where a window's side is four
+ * times its logits', the same four weights recur. */
+static void add_enlarged(const slide *s, const float *mixed, float *to)
+{
+    static const float near[] = {0.875f, 0.625f, 0.375f, 0.125f}, far[] = {0.125f, 0.375f, 0.625f, 0.875f};
+    const int window_w = s->window_w;
+    int done = 0;
+    if (window_w == 4 * s->quarter_w && window_w > 4)
+        for (; done < 2; done++)
+            to[done] += mixed[0];
+    for (; done > 0 && done + 6 <= window_w; done += 4, mixed++)
+        for (int k = 0; k < 4; k++)
+            to[done + k] += mixed[0] * near[k] + mixed[1] * far[k];
+    mixed -= done / 4;
+    for (; done < window_w; done++) {
+        const bilinear_tap tap = s->across[done];
+        to[done] += mixed[tap.first] * (1 - tap.second_weight) + mixed[tap.second] * tap.second_weight;
+    }
+}
+
 /* One row of the input, all classes: the mean of the windows that cover it.  out [classes][w]. */
 static void average_row(slide *s, scratch *t, int y, float *out)
 {
@@ -226,11 +251,7 @@ static void average_row(slide *s, scratch *t, int y, float *out)
                 const float *first = window + (size_t)vertical.first * quarter_w, *second = window + (size_t)vertical.second * quarter_w;
                 for (size_t i = 0; i < quarter_w; i++)
                     t->mixed[i] = first[i] * first_row + second[i] * second_row;
-                float *to = out + c * w + s->x[k];
-                for (int i = 0; i < s->window_w; i++) {
-                    const bilinear_tap tap = s->across[i];
-                    to[i] += t->mixed[tap.first] * (1 - tap.second_weight) + t->mixed[tap.second] * tap.second_weight;
-                }
+                add_enlarged(s, t->mixed, out + c * w + s->x[k]);
             }
     }
     for (size_t c = 0; c < classes; c++)
@@ -260,44 +281,47 @@ static inline float logit_at(const float *upper, const float *lower, bilinear_ta
            (lower[across.first] * left + lower[across.second] * right) * second_row;
 }
 
+/* One class of an output row: [out_w]. */
+static const float *class_row(const slide *s, const scratch *t, const float *upper, const float *lower, int class, float second_row)
+{
+    const size_t start = (size_t) class * (size_t)s->shape.w;
+    if (upper == lower && s->shape.w == s->shape.out_w)
+        return upper + start;
+    for (int i = 0; i < s->shape.out_w; i++)
+        t->resized[i] = logit_at(upper + start, lower + start, s->out_across[i], second_row);
+    return t->resized;
+}
+
 static void label_row(slide *s, scratch *t, int out_y)
 {
-    const int w = s->shape.w, out_w = s->shape.out_w, classes = s->shape.classes;
+    const size_t out_w = (size_t)s->shape.out_w;
+    const int classes = s->shape.classes;
     const slide_output *output = s->job.output;
     const bilinear_tap down = s->out_down[out_y];
-    const bool same = w == out_w && s->shape.h == s->shape.out_h;
+    const bool same = s->shape.w == s->shape.out_w && s->shape.h == s->shape.out_h;
     const float *upper = averaged(s, t, down.first), *lower = same ? upper : averaged(s, t, down.second);
-    for (int i = 0; i < out_w; i++) {
+    for (size_t i = 0; i < out_w; i++) {
         t->best[i] = -INFINITY;
         t->label[i] = 0;
     }
-    for (int c = 0; c < classes; c++) {
-        const float *high = upper + (size_t)c * (size_t)w, *low = lower + (size_t)c * (size_t)w;
-        for (int i = 0; i < out_w; i++) {
-            const float v = same ? high[i] : logit_at(high, low, s->out_across[i], down.second_weight);
-            t->label[i] = v > t->best[i] ? c : t->label[i];
-            t->best[i] = v > t->best[i] ? v : t->best[i];
-        }
-    }
+    for (int c = 0; c < classes; c++)
+        s->loops->keep_larger(out_w, c, class_row(s, t, upper, lower, c, down.second_weight), t->best, t->label);
     if (output->labels && output->label_bytes == 1) {
         uint8_t *to = (uint8_t *)output->labels + out_y * output->stride;
-        for (int i = 0; i < out_w; i++)
+        for (size_t i = 0; i < out_w; i++)
             to[i] = (uint8_t)t->label[i];
     } else if (output->labels) {
         uint16_t *to = (uint16_t *)output->labels + out_y * output->stride;
-        for (int i = 0; i < out_w; i++)
+        for (size_t i = 0; i < out_w; i++)
             to[i] = (uint16_t)t->label[i];
     }
     if (!output->confidence)
         return;
-    memset(t->sum, 0, (size_t)out_w * sizeof *t->sum);
-    for (int c = 0; c < classes; c++) {
-        const float *high = upper + (size_t)c * (size_t)w, *low = lower + (size_t)c * (size_t)w;
-        for (int i = 0; i < out_w; i++)
-            t->sum[i] += expf((same ? high[i] : logit_at(high, low, s->out_across[i], down.second_weight)) - t->best[i]);
-    }
-    uint8_t *to = output->confidence + (size_t)out_y * (size_t)out_w;
-    for (int i = 0; i < out_w; i++)
+    memset(t->sum, 0, out_w * sizeof *t->sum);
+    for (int c = 0; c < classes; c++)
+        s->loops->add_exp(out_w, class_row(s, t, upper, lower, c, down.second_weight), t->best, t->sum);
+    uint8_t *to = output->confidence + (size_t)out_y * out_w;
+    for (size_t i = 0; i < out_w; i++)
         to[i] = t->sum[i] >= 1 ? (uint8_t)(255 / t->sum[i] + 0.5f) : 0; /* 0: not a number */
 }
 

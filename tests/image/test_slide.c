@@ -11,6 +11,7 @@
 
 #include "image/image.h"
 #include "image/slide.h"
+#include "image/slide_rows.h"
 
 /* Smooth numbers that depend on the window, so that overlaps disagree. */
 static float drawn_logit(int row, int column, int c, int y, int x)
@@ -169,6 +170,35 @@ static void memory_does_not_grow_with_the_number_of_rows_of_windows(void **state
     assert_true(bytes[0] < 48u << 20);
 }
 
+static void every_row_loop_gives_the_portable_numbers(void **state)
+{
+    (void)state;
+    const slide_rows *const loops[] = {&slide_rows_portable, slide_rows_best()};
+    for (size_t n = 1; n < 40; n++) {
+        float logit[40], best[2][40], sum[2][40];
+        int32_t label[2][40];
+        for (int k = 0; k < 2; k++) {
+            for (size_t i = 0; i < 40; i++) {
+                best[k][i] = (float)(i % 7) - 3;
+                sum[k][i] = 1;
+                label[k][i] = 5;
+            }
+            for (int32_t class = 0; class < 20; class ++) {
+                for (size_t i = 0; i < 40; i++)
+                    logit[i] = i % 9 == 8 ? -1e9f : floorf(8 * sinf((float)(class * 40) + (float)i)) / 2; /* ties too */
+                loops[k]->keep_larger(n, class, logit, best[k], label[k]);
+            }
+            loops[k]->add_exp(n, logit, best[k], sum[k]);
+        }
+        assert_memory_equal(best[0], best[1], sizeof best[0]);
+        assert_memory_equal(label[0], label[1], sizeof label[0]);
+        assert_memory_equal(sum[0], sum[1], sizeof sum[0]);
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabs((double)(sum[0][i] - 1) - exp((double)(logit[i] - best[0][i]))) < 2e-7);
+        assert_int_equal(label[0][39], 5); /* what lies behind is left alone */
+    }
+}
+
 static void strides_that_leave_gaps_are_refused(void **state)
 {
     (void)state;
@@ -187,6 +217,7 @@ int main(void)
         cmocka_unit_test(labels_and_confidence_follow_mmsegs_rule),
         cmocka_unit_test(threads_label_width_and_stride_change_nothing),
         cmocka_unit_test(memory_does_not_grow_with_the_number_of_rows_of_windows),
+        cmocka_unit_test(every_row_loop_gives_the_portable_numbers),
         cmocka_unit_test(strides_that_leave_gaps_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

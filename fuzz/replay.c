@@ -36,8 +36,8 @@ static int run_folder(const char *path, DIR *folder)
     for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
         char name[4096];
         struct stat facts;
-        if (snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name && entry->d_name[0] != '.' && !stat(name, &facts) &&
-            S_ISREG(facts.st_mode))
+        if (snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name && entry->d_name[0] != '.' &&
+            !stat(name, &facts) && S_ISREG(facts.st_mode))
             failed += run_file(name);
     }
     return failed;

@@ -54,7 +54,10 @@ static void release(void *user, void *memory)
     free(block);
 }
 
-static void *json_get(size_t bytes) { return get(NULL, bytes, 16); }
+static void *json_get(size_t bytes)
+{
+    return get(NULL, bytes, 16);
+}
 static void json_release(void *memory)
 {
     if (memory)
@@ -72,10 +75,22 @@ static void start(size_t fail_at, bool once)
     json_set_alloc_funcs(json_get, json_release);
 }
 
-void allocation_start(size_t fail_at) { start(fail_at, false); }
-size_t allocation_count(void) { return atomic_load(&counts.asked); }
-size_t allocation_alive(void) { return atomic_load(&counts.alive); }
-size_t allocation_bytes_peak(void) { return atomic_load(&counts.peak); }
+void allocation_start(size_t fail_at)
+{
+    start(fail_at, false);
+}
+size_t allocation_count(void)
+{
+    return atomic_load(&counts.asked);
+}
+size_t allocation_alive(void)
+{
+    return atomic_load(&counts.alive);
+}
+size_t allocation_bytes_peak(void)
+{
+    return atomic_load(&counts.peak);
+}
 
 void allocation_stop(void)
 {
@@ -101,5 +116,11 @@ static size_t fail_each(int (*attempt)(void *user), void *user, bool once)
     }
 }
 
-size_t allocation_fail_each(int (*attempt)(void *user), void *user) { return fail_each(attempt, user, false); }
-size_t allocation_fail_each_once(int (*attempt)(void *user), void *user) { return fail_each(attempt, user, true); }
+size_t allocation_fail_each(int (*attempt)(void *user), void *user)
+{
+    return fail_each(attempt, user, false);
+}
+size_t allocation_fail_each_once(int (*attempt)(void *user), void *user)
+{
+    return fail_each(attempt, user, true);
+}

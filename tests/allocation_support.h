@@ -7,8 +7,8 @@
 /* Installs the allocator; allocation number `fail_at` (from 0) and all after it until allocation_reset fail.  fail_at SIZE_MAX: none. */
 void allocation_start(size_t fail_at);
 
-size_t allocation_count(void); /* asked for since allocation_start */
-size_t allocation_alive(void); /* blocks not given back */
+size_t allocation_count(void);      /* asked for since allocation_start */
+size_t allocation_alive(void);      /* blocks not given back */
 size_t allocation_bytes_peak(void); /* most bytes alive at once since allocation_start */
 
 /* Back to the C library's; to be called when nothing is alive. */

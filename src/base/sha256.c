@@ -6,7 +6,10 @@
 
 enum { BLOCK = 64 };
 
-static uint32_t rotated(uint32_t x, int by) { return x >> by | x << (32 - by); }
+static uint32_t rotated(uint32_t x, int by)
+{
+    return x >> by | x << (32 - by);
+}
 
 static void add_block(sha256 *s, const uint8_t *p)
 {

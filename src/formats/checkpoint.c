@@ -7,9 +7,9 @@
 const tensor_type_row *tensor_type_named(const char *name)
 {
     static const tensor_type_row rows[] = {
-        {"F32", 4, TENSOR_F32},   {"F16", 2, TENSOR_F16},       {"BF16", 2, TENSOR_BF16},     {"F64", 8, TENSOR_F64},
-        {"I64", 8, TENSOR_OTHER}, {"I32", 4, TENSOR_OTHER},     {"I16", 2, TENSOR_OTHER},     {"I8", 1, TENSOR_OTHER},
-        {"U64", 8, TENSOR_OTHER}, {"U32", 4, TENSOR_OTHER},     {"U16", 2, TENSOR_OTHER},     {"U8", 1, TENSOR_OTHER},
+        {"F32", 4, TENSOR_F32},    {"F16", 2, TENSOR_F16},       {"BF16", 2, TENSOR_BF16},     {"F64", 8, TENSOR_F64},
+        {"I64", 8, TENSOR_OTHER},  {"I32", 4, TENSOR_OTHER},     {"I16", 2, TENSOR_OTHER},     {"I8", 1, TENSOR_OTHER},
+        {"U64", 8, TENSOR_OTHER},  {"U32", 4, TENSOR_OTHER},     {"U16", 2, TENSOR_OTHER},     {"U8", 1, TENSOR_OTHER},
         {"BOOL", 1, TENSOR_OTHER}, {"F8_E4M3", 1, TENSOR_OTHER}, {"F8_E5M2", 1, TENSOR_OTHER},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -18,7 +18,10 @@ const tensor_type_row *tensor_type_named(const char *name)
     return NULL;
 }
 
-static bool is_control(char c) { return (unsigned char)c < 0x20 || c == 0x7f; }
+static bool is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
 
 bool tensor_name_fits(const char *name, size_t length)
 {
@@ -182,7 +185,8 @@ const char *tensor_shape_text(const tensor *t, char text[TENSOR_SHAPE_TEXT])
 {
     int at = snprintf(text, TENSOR_SHAPE_TEXT, "[");
     for (int i = 0; i < t->rank; i++)
-        at += snprintf(text + at, TENSOR_SHAPE_TEXT - (size_t)at, i ? ", %lld" : "%lld", (long long)t->shape[i]); /* 8 * 22 + 3 bytes at most */
+        at += snprintf(text + at, TENSOR_SHAPE_TEXT - (size_t)at, i ? ", %lld" : "%lld",
+                       (long long)t->shape[i]); /* 8 * 22 + 3 bytes at most */
     snprintf(text + at, TENSOR_SHAPE_TEXT - (size_t)at, "]");
     return text;
 }

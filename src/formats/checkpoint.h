@@ -9,8 +9,8 @@
 #include "base/memory.h"
 
 enum {
-    TENSOR_RANK = 8,         /* most dimensions */
-    TENSOR_NAME_CAP = 255,   /* most bytes of a name */
+    TENSOR_RANK = 8,       /* most dimensions */
+    TENSOR_NAME_CAP = 255, /* most bytes of a name */
     TENSOR_COUNT_CAP = 1 << 16,
     CLASS_COUNT_CAP = 1 << 16,
     CLASS_NAME_CAP = 255,
@@ -32,11 +32,11 @@ typedef struct checkpoint {
     arena *memory; /* names and lists live there; the caller's */
     tensor *tensors;
     size_t count, room;
-    bool numpy;    /* a pickle of NumPy arrays: PaddleSeg's, linear weights stand [in][out] */
+    bool numpy;               /* a pickle of NumPy arrays: PaddleSeg's, linear weights stand [in][out] */
     const char **class_names; /* or NULL */
     uint8_t (*palette)[3];    /* or NULL */
     size_t class_count, palette_count;
-    const char *config_text;  /* mmsegmentation's configuration, or NULL */
+    const char *config_text; /* mmsegmentation's configuration, or NULL */
 } checkpoint;
 
 /* What a type is called and how many bytes an element has. */

@@ -40,7 +40,8 @@ const char *json_text_or(const json_t *object, const char *field, const char *ot
     return json_is_string(value) ? json_string_value(value) : otherwise;
 }
 
-segrt_status json_integers(const json_t *object, const char *field, int count, int low, int high, int *out, bool *present, segrt_error *error)
+segrt_status json_integers(const json_t *object, const char *field, int count, int low, int high, int *out, bool *present,
+                           segrt_error *error)
 {
     const json_t *value = json_object_get(object, field);
     *present = value && !json_is_null(value);

@@ -23,6 +23,7 @@ const char *json_text_or(const json_t *object, const char *field, const char *ot
 
 /* An array of exactly `count` integers in [low, high].  False, out untouched: absent or null.
  * Anything else there is an error: MALFORMED, naming the field. */
-segrt_status json_integers(const json_t *object, const char *field, int count, int low, int high, int *out, bool *present, segrt_error *error);
+segrt_status json_integers(const json_t *object, const char *field, int count, int low, int high, int *out, bool *present,
+                           segrt_error *error);
 
 #endif

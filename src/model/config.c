@@ -63,7 +63,7 @@ static segrt_status read_hugging_face(model_config *out, arena *memory, const js
         int cap;
         int *to;
     } rows[] = {
-        {"hidden_sizes", WIDTH_CAP, out->width}, {"depths", DEPTH_CAP, out->depth},    {"num_attention_heads", WIDTH_CAP, out->heads},
+        {"hidden_sizes", WIDTH_CAP, out->width}, {"depths", DEPTH_CAP, out->depth},  {"num_attention_heads", WIDTH_CAP, out->heads},
         {"sr_ratios", SIDE_CAP, out->reduction}, {"strides", SIDE_CAP, out->stride}, {"patch_sizes", SIDE_CAP, out->kernel},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -111,7 +111,8 @@ segrt_status model_config_read(model_config *out, arena *memory, const file_map 
     else if (json_object_get(root, "encoder_name"))
         status = read_smp(out, root, error);
     else
-        status = fail_with(error, SEGRT_NOT_SEGFORMER, "neither \"model_type\" (Hugging Face) nor \"encoder_name\" (segmentation_models_pytorch) is there");
+        status = fail_with(error, SEGRT_NOT_SEGFORMER,
+                           "neither \"model_type\" (Hugging Face) nor \"encoder_name\" (segmentation_models_pytorch) is there");
     json_decref(root);
     return status;
 }

@@ -8,7 +8,8 @@
 
 /* In the order of preference; an index stands for its shards. */
 static const char *const weights_names[] = {
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "model.pdparams", "model.onnx",
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "model.pdparams",
+    "model.onnx",
 };
 
 static bool is_weights_name(const char *name)
@@ -19,7 +20,10 @@ static bool is_weights_name(const char *name)
     return false;
 }
 
-bool model_file_name_is_plain(const char *name) { return *name && *name != '.' && !strpbrk(name, "/\\"); }
+bool model_file_name_is_plain(const char *name)
+{
+    return *name && *name != '.' && !strpbrk(name, "/\\");
+}
 
 static const char *joined(arena *memory, const char *a, const char *b)
 {
@@ -62,7 +66,9 @@ segrt_status model_files_of_path(model_files *out, arena *memory, const char *pa
             return SEGRT_OK;
         }
     }
-    return fail_with(error, SEGRT_NOT_SEGFORMER, "the folder holds no model.safetensors, pytorch_model.bin, model.pdparams or model.onnx; name the weights file itself");
+    return fail_with(
+        error, SEGRT_NOT_SEGFORMER,
+        "the folder holds no model.safetensors, pytorch_model.bin, model.pdparams or model.onnx; name the weights file itself");
 }
 
 static bool is_json(const char *name)

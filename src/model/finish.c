@@ -11,7 +11,7 @@ enum { SMALLEST_SIDE_CAP = 1 << 16 };
 typedef struct checker {
     segrt_error *error;
     segrt_status status;
-    char where[64];      /* "stage 2, block 17" */
+    char where[64]; /* "stage 2, block 17" */
     uint64_t parameters;
 } checker;
 
@@ -29,7 +29,8 @@ static void check_linear(checker *c, const char *what, const model_linear *l, in
     if (c->status)
         return;
     if (!l->weight || l->out != out || l->in != in)
-        c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: %s is [%d, %d]; its neighbours need [%d, %d]", c->where, what, l->out, l->in, out, in);
+        c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: %s is [%d, %d]; its neighbours need [%d, %d]", c->where, what, l->out,
+                              l->in, out, in);
     c->parameters += (uint64_t)l->out * (uint64_t)l->in + (l->bias ? (uint64_t)l->out : 0);
 }
 
@@ -38,9 +39,11 @@ static void check_conv(checker *c, const char *what, const model_conv *v, int ou
     if (c->status)
         return;
     if (!v->weight || v->out != out || v->in != in || v->kernel < 1 || v->stride < 1 || v->pad < 0)
-        c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: %s is [%d, %d, %d, %d] with stride %d; its neighbours need [%d, %d, any, any]", c->where, what,
-                              v->out, v->in, v->kernel, v->kernel, v->stride, out, in);
-    c->parameters += (uint64_t)v->out * (uint64_t)(depthwise ? 1 : v->in) * (uint64_t)v->kernel * (uint64_t)v->kernel + (v->bias ? (uint64_t)v->out : 0);
+        c->status =
+            fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: %s is [%d, %d, %d, %d] with stride %d; its neighbours need [%d, %d, any, any]",
+                      c->where, what, v->out, v->in, v->kernel, v->kernel, v->stride, out, in);
+    c->parameters +=
+        (uint64_t)v->out * (uint64_t)(depthwise ? 1 : v->in) * (uint64_t)v->kernel * (uint64_t)v->kernel + (v->bias ? (uint64_t)v->out : 0);
 }
 
 static void check_norm(checker *c, const char *what, int width, double eps, const float *gamma, const float *beta, int wanted)
@@ -48,7 +51,8 @@ static void check_norm(checker *c, const char *what, int width, double eps, cons
     if (c->status)
         return;
     if (width != wanted || !(eps > 0))
-        c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: %s has %d channels and eps %g; its neighbours have %d", c->where, what, width, eps, wanted);
+        c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: %s has %d channels and eps %g; its neighbours have %d", c->where, what,
+                              width, eps, wanted);
     c->parameters += (gamma ? (uint64_t)width : 0) + (beta ? (uint64_t)width : 0);
 }
 
@@ -74,8 +78,8 @@ static void check_block(checker *c, const model_stage *s, const model_block *b)
         check_conv(c, "the reduction", &b->reduce, width, width, false);
         check_layer_norm(c, "the reduction's norm", &b->reduce_norm, width);
         if (!c->status && (b->reduce.kernel != s->reduction || b->reduce.stride != s->reduction || b->reduce.pad))
-            c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: the reduction's kernel is %d, its stride %d; the stage reduces by %d", c->where,
-                                  b->reduce.kernel, b->reduce.stride, s->reduction);
+            c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: the reduction's kernel is %d, its stride %d; the stage reduces by %d",
+                                  c->where, b->reduce.kernel, b->reduce.stride, s->reduction);
     }
     check_linear(c, "the projection", &b->project, width, width);
     check_layer_norm(c, "the second norm", &b->norm2, width);
@@ -83,7 +87,8 @@ static void check_block(checker *c, const model_stage *s, const model_block *b)
     check_conv(c, "the depthwise convolution", &b->depthwise, b->fc1.out, b->fc1.out, true);
     check_linear(c, "fc2", &b->fc2, width, b->fc1.out);
     if (!c->status && (b->depthwise.kernel != 3 || b->depthwise.stride != 1 || b->depthwise.pad != 1))
-        c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: the depthwise convolution is not 3x3 with stride 1 and padding 1", c->where);
+        c->status =
+            fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: the depthwise convolution is not 3x3 with stride 1 and padding 1", c->where);
     if (!c->status && !(b->scale > 0))
         c->status = fail_with(c->error, SEGRT_NOT_SEGFORMER, "%s: the scores' scale is %g", c->where, b->scale);
 }
@@ -156,10 +161,11 @@ segrt_status model_finish(segrt_model *m, segrt_error *error)
         const model_stage *s = &m->stages[i];
         locate(&c, "stage %d", i);
         if (s->width < 1 || s->depth < 1 || s->heads < 1 || s->reduction < 1)
-            return fail_with(error, SEGRT_NOT_SEGFORMER, "stage %d has %d channels, %d blocks, %d heads and a reduction of %d", i, s->width, s->depth, s->heads,
-                             s->reduction);
+            return fail_with(error, SEGRT_NOT_SEGFORMER, "stage %d has %d channels, %d blocks, %d heads and a reduction of %d", i, s->width,
+                             s->depth, s->heads, s->reduction);
         if (s->width % s->heads)
-            return fail_with(error, SEGRT_NOT_SEGFORMER, "stage %d: %d channels cannot be shared by %d heads; give the numbers of heads", i, s->width, s->heads);
+            return fail_with(error, SEGRT_NOT_SEGFORMER, "stage %d: %d channels cannot be shared by %d heads; give the numbers of heads", i,
+                             s->width, s->heads);
         check_conv(&c, "the patch embedding", &s->patch, s->width, i ? m->stages[i - 1].width : 3, false);
         check_layer_norm(&c, "the patch embedding's norm", &s->patch_norm, s->width);
         check_layer_norm(&c, "the stage's norm", &s->norm, s->width);

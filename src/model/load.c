@@ -21,9 +21,9 @@ typedef struct loader {
     const naming *naming;
     const char *wrapper;
     text_index names;
-    bool *used;             /* [file->count] */
-    const float **floats;   /* [file->count]: converted once, though two layers read it */
-    uint64_t budget;        /* bytes that conversions may still take */
+    bool *used;           /* [file->count] */
+    const float **floats; /* [file->count]: converted once, though two layers read it */
+    uint64_t budget;      /* bytes that conversions may still take */
     size_t source_room;
     segrt_error *error;
 } loader;
@@ -42,7 +42,8 @@ static segrt_status require(loader *l, layer_role role, tensor_part part, int st
     if (*out)
         return SEGRT_OK;
     char text[FULL_NAME];
-    return fail_with(l->error, SEGRT_NOT_SEGFORMER, "tensor '%s' is missing", naming_text(l->naming, l->wrapper, role, part, stage, block, text));
+    return fail_with(l->error, SEGRT_NOT_SEGFORMER, "tensor '%s' is missing",
+                     naming_text(l->naming, l->wrapper, role, part, stage, block, text));
 }
 
 /* shape: -1 stands for any. */
@@ -52,10 +53,12 @@ static segrt_status misshapen(loader *l, const tensor *t, int rank, const int64_
     int at = 0;
     for (int i = 0; i < rank; i++) {
         at += snprintf(wanted + at, sizeof wanted - (size_t)at, "%s", i ? ", " : "[");
-        at += shape[i] < 0 ? snprintf(wanted + at, sizeof wanted - (size_t)at, "any") : snprintf(wanted + at, sizeof wanted - (size_t)at, "%lld", (long long)shape[i]);
+        at += shape[i] < 0 ? snprintf(wanted + at, sizeof wanted - (size_t)at, "any")
+                           : snprintf(wanted + at, sizeof wanted - (size_t)at, "%lld", (long long)shape[i]);
     }
     snprintf(wanted + at, sizeof wanted - (size_t)at, "]");
-    return fail_with(l->error, SEGRT_NOT_SEGFORMER, "tensor '%s' has shape %s; %s was expected", t->name, tensor_shape_text(t, got), wanted);
+    return fail_with(l->error, SEGRT_NOT_SEGFORMER, "tensor '%s' has shape %s; %s was expected", t->name, tensor_shape_text(t, got),
+                     wanted);
 }
 
 static segrt_status remember_source(loader *l, const tensor *t, layer_role role, tensor_part part, int stage, int block)
@@ -84,8 +87,8 @@ static segrt_status remember_source(loader *l, const tensor *t, layer_role role,
 
 /* The tensor of a role as float32, its shape checked: `shape` [rank], -1 where any side is right.  `view` is the tensor as it is to be
  * read, which is the file's own or that one transposed. */
-static segrt_status fetch(loader *l, const tensor *own, const tensor *view, layer_role role, tensor_part part, int stage, int block, int rank,
-                          const int64_t *shape, const float **out)
+static segrt_status fetch(loader *l, const tensor *own, const tensor *view, layer_role role, tensor_part part, int stage, int block,
+                          int rank, const int64_t *shape, const float **out)
 {
     bool fits = view->rank == rank;
     for (int i = 0; fits && i < rank; i++)
@@ -93,7 +96,8 @@ static segrt_status fetch(loader *l, const tensor *own, const tensor *view, laye
     if (!fits)
         return misshapen(l, view, rank, shape);
     if (own->type == TENSOR_OTHER)
-        return fail_with(l->error, SEGRT_UNSUPPORTED, "tensor '%s' has type %s; weights are read as F32, F16, BF16 or F64", own->name, own->type_name);
+        return fail_with(l->error, SEGRT_UNSUPPORTED, "tensor '%s' has type %s; weights are read as F32, F16, BF16 or F64", own->name,
+                         own->type_name);
     const size_t at = (size_t)(own - l->file->tensors);
     l->used[at] = true;
     if (!l->floats[at]) {
@@ -135,10 +139,10 @@ static segrt_status batch_norm(loader *l, layer_role role, int stage, int width,
     return SEGRT_OK;
 }
 
-/* A linear map [out][in], out -1: whatever is there.  It may stand as a 1x1 convolution, as part `part_index` of `parts` stacked ones, or (NumPy) as
- * [in][out]. */
-static segrt_status linear_part(loader *l, layer_role role, int stage, int block, int parts, int part_index, int out_width, int in_width, bool has_bias,
-                                model_linear *out)
+/* A linear map [out][in], out -1: whatever is there.  It may stand as a 1x1 convolution, as part `part_index` of `parts` stacked ones, or
+ * (NumPy) as [in][out]. */
+static segrt_status linear_part(loader *l, layer_role role, int stage, int block, int parts, int part_index, int out_width, int in_width,
+                                bool has_bias, model_linear *out)
 {
     const tensor *own;
     segrt_status status = require(l, role, PART_WEIGHT, stage, block, &own);
@@ -156,7 +160,8 @@ static segrt_status linear_part(loader *l, layer_role role, int stage, int block
     if (status)
         return status;
     if (view.shape[0] > WIDTH_CAP)
-        return fail_with(l->error, SEGRT_UNSUPPORTED, "tensor '%s' has %lld outputs; at most %d are read", own->name, (long long)view.shape[0], (int)WIDTH_CAP);
+        return fail_with(l->error, SEGRT_UNSUPPORTED, "tensor '%s' has %lld outputs; at most %d are read", own->name,
+                         (long long)view.shape[0], (int)WIDTH_CAP);
     const int width = (int)view.shape[0] / parts;
     if (has_bias)
         status = vector(l, role, PART_BIAS, stage, block, parts * width, &bias);
@@ -187,8 +192,8 @@ static segrt_status convolution(loader *l, layer_role role, int stage, int block
     if (status)
         return status;
     if (t->shape[0] > WIDTH_CAP || side > KERNEL_CAP)
-        return fail_with(l->error, SEGRT_UNSUPPORTED, "tensor '%s' is larger than any SegFormer's: %lld outputs, kernel %lld", t->name, (long long)t->shape[0],
-                         (long long)side);
+        return fail_with(l->error, SEGRT_UNSUPPORTED, "tensor '%s' is larger than any SegFormer's: %lld outputs, kernel %lld", t->name,
+                         (long long)t->shape[0], (long long)side);
     const int width = (int)t->shape[0];
     status = vector(l, role, PART_BIAS, stage, block, width, &bias);
     *out = (model_conv){.weight = weight, .bias = bias, .out = width, .in = in_width, .kernel = (int)side, .stride = 1};
@@ -310,7 +315,8 @@ static segrt_status refuse_extra_tensors(loader *l)
         const tensor *t = &l->file->tensors[i];
         char shape[TENSOR_SHAPE_TEXT];
         if (!l->used[i] && !naming_ignores(t->name, l->wrapper))
-            return fail_with(l->error, SEGRT_NOT_SEGFORMER, "tensor '%s' %s is one too many: this SegFormer (%s names; %d, %d, %d, %d blocks) has no place for it",
+            return fail_with(l->error, SEGRT_NOT_SEGFORMER,
+                             "tensor '%s' %s is one too many: this SegFormer (%s names; %d, %d, %d, %d blocks) has no place for it",
                              t->name, tensor_shape_text(t, shape), l->naming->family, l->model->stages[0].depth, l->model->stages[1].depth,
                              l->model->stages[2].depth, l->model->stages[3].depth);
     }
@@ -333,10 +339,12 @@ static segrt_status check_config(const segrt_model *m, const model_config *c, se
         };
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
             if (rows[r].said && rows[r].said != rows[r].is)
-                return fail_with(error, SEGRT_NOT_SEGFORMER, "config.json says %d for %s[%d], the tensors' shapes say %d", rows[r].said, rows[r].field, i, rows[r].is);
+                return fail_with(error, SEGRT_NOT_SEGFORMER, "config.json says %d for %s[%d], the tensors' shapes say %d", rows[r].said,
+                                 rows[r].field, i, rows[r].is);
     }
     if (m->head.kind != HEAD_NONE && c->decoder_width && c->decoder_width != m->decoder_width)
-        return fail_with(error, SEGRT_NOT_SEGFORMER, "config.json says %d for decoder_hidden_size, the tensors' shapes say %d", c->decoder_width, m->decoder_width);
+        return fail_with(error, SEGRT_NOT_SEGFORMER, "config.json says %d for decoder_hidden_size, the tensors' shapes say %d",
+                         c->decoder_width, m->decoder_width);
     if (m->head.kind != HEAD_NONE && c->classes && c->classes != m->class_count)
         return fail_with(error, SEGRT_NOT_SEGFORMER, "config.json says %d classes, the tensors' shapes say %d", c->classes, m->class_count);
     return SEGRT_OK;
@@ -370,8 +378,10 @@ segrt_status model_load(segrt_model *model, const checkpoint *file, const model_
         return status;
     l.naming = naming_of(file, &l.wrapper);
     if (!l.naming)
-        return fail_with(error, SEGRT_NOT_SEGFORMER, "no SegFormer's patch embedding among the %zu tensors (first: '%s'): Hugging Face, NVlabs, mmsegmentation, "
-                         "segmentation_models_pytorch and PaddleSeg names are known", file->count, file->count ? file->tensors[0].name : "");
+        return fail_with(error, SEGRT_NOT_SEGFORMER,
+                         "no SegFormer's patch embedding among the %zu tensors (first: '%s'): Hugging Face, NVlabs, mmsegmentation, "
+                         "segmentation_models_pytorch and PaddleSeg names are known",
+                         file->count, file->count ? file->tensors[0].name : "");
     model->family = l.naming->family;
     for (int i = 0; !status && i < STAGES; i++)
         status = load_stage(&l, i, config, config->heads[i] ? config->heads[i] : heads[i] > 0 ? heads[i] : published_heads[i]);

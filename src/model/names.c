@@ -42,20 +42,13 @@ static const char *const transformers5_backbone[BACKBONE_ROLES] = {
 };
 
 static const char *const nvlabs_backbone[BACKBONE_ROLES] = {
-    [ROLE_PATCH] = "patch_embed{I}.proj",
-    [ROLE_PATCH_NORM] = "patch_embed{I}.norm",
-    [ROLE_NORM1] = "block{I}.{j}.norm1",
-    [ROLE_QUERY] = "block{I}.{j}.attn.q",
-    [ROLE_KEY] = "block{I}.{j}.attn.kv",
-    [ROLE_VALUE] = "block{I}.{j}.attn.kv",
-    [ROLE_REDUCE] = "block{I}.{j}.attn.sr",
-    [ROLE_REDUCE_NORM] = "block{I}.{j}.attn.norm",
-    [ROLE_PROJECT] = "block{I}.{j}.attn.proj",
-    [ROLE_NORM2] = "block{I}.{j}.norm2",
-    [ROLE_FC1] = "block{I}.{j}.mlp.fc1",
-    [ROLE_DEPTHWISE] = "block{I}.{j}.mlp.dwconv.dwconv",
-    [ROLE_FC2] = "block{I}.{j}.mlp.fc2",
-    [ROLE_STAGE_NORM] = "norm{I}",
+    [ROLE_PATCH] = "patch_embed{I}.proj",      [ROLE_PATCH_NORM] = "patch_embed{I}.norm",
+    [ROLE_NORM1] = "block{I}.{j}.norm1",       [ROLE_QUERY] = "block{I}.{j}.attn.q",
+    [ROLE_KEY] = "block{I}.{j}.attn.kv",       [ROLE_VALUE] = "block{I}.{j}.attn.kv",
+    [ROLE_REDUCE] = "block{I}.{j}.attn.sr",    [ROLE_REDUCE_NORM] = "block{I}.{j}.attn.norm",
+    [ROLE_PROJECT] = "block{I}.{j}.attn.proj", [ROLE_NORM2] = "block{I}.{j}.norm2",
+    [ROLE_FC1] = "block{I}.{j}.mlp.fc1",       [ROLE_DEPTHWISE] = "block{I}.{j}.mlp.dwconv.dwconv",
+    [ROLE_FC2] = "block{I}.{j}.mlp.fc2",       [ROLE_STAGE_NORM] = "norm{I}",
 };
 
 static const char *const mmseg_backbone[BACKBONE_ROLES] = {
@@ -76,18 +69,26 @@ static const char *const mmseg_backbone[BACKBONE_ROLES] = {
 };
 
 /* Heads: level, its norm, fuse, its norm, classifier. */
-static const char *const hub_head[] = {"decode_head.linear_c.{i}.proj", NULL, "decode_head.linear_fuse", "decode_head.batch_norm", "decode_head.classifier"};
-static const char *const transformers5_head[] = {"decode_head.linear_projections.{i}.proj", NULL, "decode_head.linear_fuse", "decode_head.batch_norm",
-                                                 "decode_head.classifier"};
-static const char *const nvlabs_head[] = {"decode_head.linear_c{I}.proj", NULL, "decode_head.linear_fuse.conv", "decode_head.linear_fuse.bn",
-                                          "decode_head.linear_pred"};
-static const char *const mmseg_head[] = {"decode_head.convs.{i}.conv", "decode_head.convs.{i}.bn", "decode_head.fusion_conv.conv", "decode_head.fusion_conv.bn",
-                                         "decode_head.conv_seg"};
-static const char *const smp_head[] = {"decoder.mlp_stage.{r}.linear", NULL, "decoder.fuse_stage.0", "decoder.fuse_stage.1", "segmentation_head.0"};
+static const char *const hub_head[] = {"decode_head.linear_c.{i}.proj", NULL, "decode_head.linear_fuse", "decode_head.batch_norm",
+                                       "decode_head.classifier"};
+static const char *const transformers5_head[] = {"decode_head.linear_projections.{i}.proj", NULL, "decode_head.linear_fuse",
+                                                 "decode_head.batch_norm", "decode_head.classifier"};
+static const char *const nvlabs_head[] = {"decode_head.linear_c{I}.proj", NULL, "decode_head.linear_fuse.conv",
+                                          "decode_head.linear_fuse.bn", "decode_head.linear_pred"};
+static const char *const mmseg_head[] = {"decode_head.convs.{i}.conv", "decode_head.convs.{i}.bn", "decode_head.fusion_conv.conv",
+                                         "decode_head.fusion_conv.bn", "decode_head.conv_seg"};
+static const char *const smp_head[] = {"decoder.mlp_stage.{r}.linear", NULL, "decoder.fuse_stage.0", "decoder.fuse_stage.1",
+                                       "segmentation_head.0"};
 static const char *const paddle_head[] = {"linear_c{I}.proj", NULL, "linear_fuse._conv", "linear_fuse._batch_norm", "linear_pred"};
 
-#define TORCH_STATISTICS {"running_mean", "running_var"}
-#define PADDLE_STATISTICS {"_mean", "_variance"}
+#define TORCH_STATISTICS                                                                                                                   \
+    {                                                                                                                                      \
+        "running_mean", "running_var"                                                                                                      \
+    }
+#define PADDLE_STATISTICS                                                                                                                  \
+    {                                                                                                                                      \
+        "_mean", "_variance"                                                                                                               \
+    }
 
 /* Hugging Face's layers have PyTorch's eps whatever layer_norm_eps says; NVlabs gives 1e-6 to blocks and stage ends only. */
 static const naming namings[] = {
@@ -158,7 +159,8 @@ const naming *naming_of(const checkpoint *file, const char **wrapper)
     char text[FULL_NAME];
     for (size_t w = 0; w < sizeof wrappers / sizeof *wrappers; w++)
         for (size_t i = 0; i < sizeof namings / sizeof *namings; i++)
-            if (namings[i].numpy == file->numpy && holds(file, naming_text(&namings[i], wrappers[w], ROLE_PATCH, PART_WEIGHT, 0, 0, text))) {
+            if (namings[i].numpy == file->numpy &&
+                holds(file, naming_text(&namings[i], wrappers[w], ROLE_PATCH, PART_WEIGHT, 0, 0, text))) {
                 *wrapper = wrappers[w];
                 return &namings[i];
             }
@@ -168,9 +170,10 @@ const naming *naming_of(const checkpoint *file, const char **wrapper)
 bool naming_ignores(const char *name, const char *wrapper)
 {
     static const char *const beginnings[] = {
-        "head.",              /* ImageNet classifier of NVlabs' backbones */
-        "backbone.head.",     "encoder.head.",
-        "classifier.",        /* Hugging Face's image classification */
+        "head.", /* ImageNet classifier of NVlabs' backbones */
+        "backbone.head.",
+        "encoder.head.",
+        "classifier.",           /* Hugging Face's image classification */
         "decode_head.conv_seg.", /* mmsegmentation's base class makes it, NVlabs' head does not use it */
         "auxiliary_head.",
     };

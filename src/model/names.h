@@ -33,16 +33,16 @@ typedef enum tensor_part { PART_WEIGHT, PART_BIAS, PART_MEAN, PART_VARIANCE, TEN
 
 /* A family's way of naming, packing and normalising. */
 typedef struct naming {
-    const char *family;                       /* as segrt_model_info has it */
-    const char *prefix;                       /* of the backbone's names */
-    const char *const *backbone;              /* [BACKBONE_ROLES] patterns, see names.c */
-    const char *const *head;                  /* [LAYER_ROLES - BACKBONE_ROLES] patterns; NULL: has no such layer */
-    const char *statistics[2];                /* what a batch norm calls its mean and variance */
-    int qkv_parts;                            /* how many of query, key, value stand in one tensor, in this order: 1, 2 (key, value), 3 */
-    bool numpy;                               /* arrays of NumPy, linear weights [in][out] */
-    bool level_norm;                          /* mmsegmentation's head: levels without bias, with a batch norm */
-    bool fuse_deepest_first;                  /* concat c4..c1; else c1..c4 */
-    double block_eps, embed_eps;              /* LayerNorm: blocks and stage ends; patch embeddings and reductions */
+    const char *family;          /* as segrt_model_info has it */
+    const char *prefix;          /* of the backbone's names */
+    const char *const *backbone; /* [BACKBONE_ROLES] patterns, see names.c */
+    const char *const *head;     /* [LAYER_ROLES - BACKBONE_ROLES] patterns; NULL: has no such layer */
+    const char *statistics[2];   /* what a batch norm calls its mean and variance */
+    int qkv_parts;               /* how many of query, key, value stand in one tensor, in this order: 1, 2 (key, value), 3 */
+    bool numpy;                  /* arrays of NumPy, linear weights [in][out] */
+    bool level_norm;             /* mmsegmentation's head: levels without bias, with a batch norm */
+    bool fuse_deepest_first;     /* concat c4..c1; else c1..c4 */
+    double block_eps, embed_eps; /* LayerNorm: blocks and stage ends; patch embeddings and reductions */
 } naming;
 
 enum { FULL_NAME = 320 }; /* room for any pattern with its numbers, and a wrapper's prefix */
@@ -51,7 +51,8 @@ enum { FULL_NAME = 320 }; /* room for any pattern with its numbers, and a wrappe
 const naming *naming_of(const checkpoint *file, const char **wrapper);
 
 /* The file's name of a tensor.  NULL where the scheme has no such layer. */
-const char *naming_text(const naming *n, const char *wrapper, layer_role role, tensor_part part, int stage, int block, char text[FULL_NAME]);
+const char *naming_text(const naming *n, const char *wrapper, layer_role role, tensor_part part, int stage, int block,
+                        char text[FULL_NAME]);
 
 /* The canonical name: the one of the checkpoints on the Hugging Face hub. */
 const char *role_text(layer_role role, tensor_part part, int stage, int block, char text[FULL_NAME]);

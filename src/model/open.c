@@ -88,7 +88,8 @@ static segrt_status read_tensors(opening *o, const char *name, const file_map *f
     const weights_format *format = format_of(file);
     segrt_status status;
     if (!format)
-        status = fail_at(o->error, SEGRT_UNSUPPORTED, 0, "not a format that is read: safetensors, PyTorch (.bin, .pth), PaddlePaddle (.pdparams) and ONNX are");
+        status = fail_at(o->error, SEGRT_UNSUPPORTED, 0,
+                         "not a format that is read: safetensors, PyTorch (.bin, .pth), PaddlePaddle (.pdparams) and ONNX are");
     else if (format->open)
         status = fail_with(o->error, SEGRT_UNSUPPORTED, "%s cannot be a part of a model in several files", format->name);
     else
@@ -109,10 +110,12 @@ static segrt_status read_shards(opening *o, const json_t *map)
     json_t *seen = json_object();
     if (!seen)
         return fail_memory(o->error, 0, "a list of shards");
-    json_object_foreach((json_t *)map, tensor_name, shard) {
+    json_object_foreach((json_t *)map, tensor_name, shard)
+    {
         const char *name = json_string_value(shard);
         if (!name || !model_file_name_is_plain(name)) {
-            status = fail_with(o->error, SEGRT_MALFORMED, "the index puts a tensor into '%.100s', which is not a plain name in the model's own folder",
+            status = fail_with(o->error, SEGRT_MALFORMED,
+                               "the index puts a tensor into '%.100s', which is not a plain name in the model's own folder",
                                name ? name : "(not a text)");
             break;
         }
@@ -292,7 +295,8 @@ static segrt_status open_any(segrt_model **out, const char *path, const segrt_fi
         status = fail_memory(error, strlen(path), "a path");
         goto fail;
     }
-    status = given ? model_files_of_memory(&o.files, &m->memory, given, count, error) : model_files_of_path(&o.files, &m->memory, path, error);
+    status =
+        given ? model_files_of_memory(&o.files, &m->memory, given, count, error) : model_files_of_path(&o.files, &m->memory, path, error);
     if (!status)
         status = open_model(&o);
     if (status)
@@ -316,7 +320,8 @@ segrt_status segrt_model_open(segrt_model **out, const char *path, const segrt_m
     return open_any(out, path, NULL, 0, options, error);
 }
 
-segrt_status segrt_model_open_files(segrt_model **out, const segrt_file *files, size_t count, const segrt_model_options *options, segrt_error *error)
+segrt_status segrt_model_open_files(segrt_model **out, const segrt_file *files, size_t count, const segrt_model_options *options,
+                                    segrt_error *error)
 {
     if (!out)
         return fail_with(error, SEGRT_ARGUMENT, "segrt_model_open_files: out is NULL");

@@ -30,7 +30,8 @@ static segrt_status read_size(segrt_preprocessing *out, const json_t *size, segr
     const json_t *shortest = json_object_get(size, "shortest_edge");
     if (shortest) {
         if (json_object_get(size, "longest_edge"))
-            return fail_with(error, SEGRT_UNSUPPORTED, "\"size\" with \"longest_edge\"; known are a number, \"height\" and \"width\", and \"shortest_edge\"");
+            return fail_with(error, SEGRT_UNSUPPORTED,
+                             "\"size\" with \"longest_edge\"; known are a number, \"height\" and \"width\", and \"shortest_edge\"");
         out->resize = SEGRT_RESIZE_SHORT_SIDE;
         status = side(shortest, "shortest_edge", &out->width, error);
         out->height = out->width;
@@ -56,7 +57,8 @@ static segrt_status read_resample(segrt_preprocessing *out, const json_t *root, 
 }
 
 /* Per channel, on the scale of the rescaled pixels. */
-static segrt_status read_triple(const json_t *root, const char *field, const float standard[3], double rescale, double low, float out[3], segrt_error *error)
+static segrt_status read_triple(const json_t *root, const char *field, const float standard[3], double rescale, double low, float out[3],
+                                segrt_error *error)
 {
     const json_t *list = json_object_get(root, field);
     for (size_t c = 0; c < 3; c++) {
@@ -77,7 +79,8 @@ static segrt_status read_fields(segrt_preprocessing *out, const json_t *root, se
     static const char *const refused[] = {"do_center_crop", "do_pad"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         if (json_flag(root, refused[i], false))
-            return fail_with(error, SEGRT_UNSUPPORTED, "\"%s\" is set; SegFormer's processors only resize, rescale and normalise", refused[i]);
+            return fail_with(error, SEGRT_UNSUPPORTED, "\"%s\" is set; SegFormer's processors only resize, rescale and normalise",
+                             refused[i]);
     segrt_status status = read_resample(out, root, error);
     if (!status && !json_flag(root, "do_resize", true))
         out->resize = SEGRT_RESIZE_NONE;

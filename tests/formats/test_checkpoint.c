@@ -64,11 +64,11 @@ static void strides_are_followed(void **state)
         tensor t;
         float expected[8];
     } rows[] = {
-        {{.rank = 2, .shape = {2, 3}, .stride = {1, 2}}, {0, 2, 4, 1, 3, 5}},                              /* transposed */
-        {{.rank = 2, .shape = {2, 3}, .stride = {4, 1}}, {0, 1, 2, 4, 5, 6}},                              /* rows of a wider one */
-        {{.rank = 2, .shape = {2, 2}, .stride = {0, 1}}, {0, 1, 0, 1}},                                    /* expanded */
+        {{.rank = 2, .shape = {2, 3}, .stride = {1, 2}}, {0, 2, 4, 1, 3, 5}}, /* transposed */
+        {{.rank = 2, .shape = {2, 3}, .stride = {4, 1}}, {0, 1, 2, 4, 5, 6}}, /* rows of a wider one */
+        {{.rank = 2, .shape = {2, 2}, .stride = {0, 1}}, {0, 1, 0, 1}},       /* expanded */
         {{.rank = 3, .shape = {2, 2, 2}, .stride = {1, 4, 2}}, {0, 2, 4, 6, 1, 3, 5, 7}},
-        {{.rank = 3, .shape = {2, 1, 2}, .stride = {2, 99, 1}}, {0, 1, 2, 3}},                             /* dense: the 99 says nothing */
+        {{.rank = 3, .shape = {2, 1, 2}, .stride = {2, 99, 1}}, {0, 1, 2, 3}}, /* dense: the 99 says nothing */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         tensor t = rows[i].t;
@@ -95,7 +95,8 @@ static void dense_floats_are_not_copied(void **state)
 static void counts_that_overflow_are_not_counts(void **state)
 {
     (void)state;
-    const tensor huge = {.rank = 3, .shape = {INT64_C(1) << 31, INT64_C(1) << 31, 4}}, none = {.rank = 3, .shape = {INT64_MAX, INT64_MAX, 0}}, scalar = {.rank = 0};
+    const tensor huge = {.rank = 3, .shape = {INT64_C(1) << 31, INT64_C(1) << 31, 4}},
+                 none = {.rank = 3, .shape = {INT64_MAX, INT64_MAX, 0}}, scalar = {.rank = 0};
     assert_int_equal(tensor_elements(&huge), -1);
     assert_int_equal(tensor_elements(&none), 0);
     assert_int_equal(tensor_elements(&scalar), 1);

@@ -53,7 +53,8 @@ static void every_cut_is_refused(const char *folder, const char *name)
 static void a_cut_file_of_any_format_is_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hf.safetensors", "nvlabs_zip.bin", "mmseg_zip64_zip.bin", "nvlabs_legacy.bin", "protocol2.pdparams", "protocol4.pdparams"};
+    static const char *const names[] = {"hf.safetensors",    "nvlabs_zip.bin",     "mmseg_zip64_zip.bin",
+                                        "nvlabs_legacy.bin", "protocol2.pdparams", "protocol4.pdparams"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         every_cut_is_refused(PROJECT_ROOT "/fuzz/seeds", names[i]);
 }
@@ -61,8 +62,14 @@ static void a_cut_file_of_any_format_is_refused(void **state)
 static void a_cut_golden_is_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hf/model.safetensors", "hf/pytorch_model.bin", "hf5/model.safetensors", "hf_f16/model.safetensors",
-                                        "hf_bf16/model.safetensors", "nvlabs/segformer_tiny.pth", "nvlabs/segformer_tiny_legacy.pth", "mmseg/segformer_tiny.pth"};
+    static const char *const names[] = {"hf/model.safetensors",
+                                        "hf/pytorch_model.bin",
+                                        "hf5/model.safetensors",
+                                        "hf_f16/model.safetensors",
+                                        "hf_bf16/model.safetensors",
+                                        "nvlabs/segformer_tiny.pth",
+                                        "nvlabs/segformer_tiny_legacy.pth",
+                                        "mmseg/segformer_tiny.pth"};
     if (!getenv("SEGRT_EVERY_BYTE") || access(TEST_SHARED "/goldens", R_OK)) {
         printf("skipped: set SEGRT_EVERY_BYTE and have the goldens for this one\n");
         skip();

@@ -62,13 +62,14 @@ static void a_tensor_that_is_missing_misshapen_or_too_many_is_named(void **state
         const char *from, *to, *words;
     } rows[] = {
         {"decode_head.classifier.bias\"", "decode_head.classifier.bia5\"", "tensor 'decode_head.classifier.bias' is missing"},
-        {"encoder.block.1.1.layer_norm_1.weight\"", "encoder.block.1.1.layer_norm_1.Weight\"", "tensor 'segformer.encoder.block.1.1.layer_norm_1.weight' is missing"},
+        {"encoder.block.1.1.layer_norm_1.weight\"", "encoder.block.1.1.layer_norm_1.Weight\"",
+         "tensor 'segformer.encoder.block.1.1.layer_norm_1.weight' is missing"},
         {"batch_norm.num_batches_tracked\"", "batch_norm.num_batches_trackeD\"",
          "tensor 'decode_head.batch_norm.num_batches_trackeD' [] is one too many"},
         {"mlp.dense2.weight\":{\"dtype\":\"F32\",\"shape\":[8,32]", "mlp.dense2.weight\":{\"dtype\":\"F32\",\"shape\":[32,8]",
          "tensor 'segformer.encoder.block.0.0.mlp.dense2.weight' has shape [32, 8]; [8, 32] was expected"},
-        {"patch_embeddings.0.proj.weight\":{\"dtype\":\"F32\",\"shape\":[8,3,7,7]", "patch_embeddings.0.proj.weight\":{\"dtype\":\"F32\",\"shape\":[8,7,3,7]",
-         "has shape [8, 7, 3, 7]; [any, 3, 3, 3] was expected"},
+        {"patch_embeddings.0.proj.weight\":{\"dtype\":\"F32\",\"shape\":[8,3,7,7]",
+         "patch_embeddings.0.proj.weight\":{\"dtype\":\"F32\",\"shape\":[8,7,3,7]", "has shape [8, 7, 3, 7]; [any, 3, 3, 3] was expected"},
         {"decode_head.classifier.bias\":{\"dtype\":\"F32\"", "decode_head.classifier.bias\":{\"dtype\":\"I32\"", "has type I32"},
         {"encoder.patch_embeddings.0.proj.weight\"", "encoder.patch_embeddings.0.proj.wEight\"", "no SegFormer's patch embedding among"},
         {"encoder.layer_norm.0.weight\"", "encoder.layer_norm.1.weight\"", "not valid JSON: duplicate object key"},
@@ -76,7 +77,9 @@ static void a_tensor_that_is_missing_misshapen_or_too_many_is_named(void **state
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         memory_file f = read_file(HF "model.safetensors");
         change(&f, rows[i].from, rows[i].to);
-        const segrt_status status = strstr(rows[i].words, "JSON") ? SEGRT_MALFORMED : strstr(rows[i].words, "type") ? SEGRT_UNSUPPORTED : SEGRT_NOT_SEGFORMER;
+        const segrt_status status = strstr(rows[i].words, "JSON")   ? SEGRT_MALFORMED
+                                    : strstr(rows[i].words, "type") ? SEGRT_UNSUPPORTED
+                                                                    : SEGRT_NOT_SEGFORMER;
         refused_weights(f.data, f.size, status, rows[i].words);
         free(f.data);
     }
@@ -92,7 +95,8 @@ static void a_safetensors_header_is_checked_against_the_file(void **state)
         const char *words;
     } rows[] = {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,12]}}", 8, SEGRT_MALFORMED, "tensor 'a' lies at bytes 0 to 12 of 8"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, SEGRT_MALFORMED, "tensor 'a' has 8 bytes, which its shape and type F32 do not make"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, SEGRT_MALFORMED,
+         "tensor 'a' has 8 bytes, which its shape and type F32 do not make"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, SEGRT_MALFORMED, "tensor 'a' lies at bytes 8 to 0"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, SEGRT_MALFORMED, "dimension 0"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,8]}}", 8, SEGRT_MALFORMED, "do not make"},
@@ -142,13 +146,19 @@ static void a_pickle_runs_nothing_and_stays_in_its_bounds(void **state)
         segrt_status status;
         const char *words;
     } rows[] = {
-        {PICKLE("\x80\x02" "cposix\nsystem\nX\x11\0\0\0echo broken > /aa\x85R."), SEGRT_UNSUPPORTED, "holds a Python object (posix.system)"},
-        {PICKLE("\x80\x02" "ctorch.nn\nLinear\n)\x81}b."), SEGRT_UNSUPPORTED, "save model.state_dict() instead"},
+        {PICKLE("\x80\x02"
+                "cposix\nsystem\nX\x11\0\0\0echo broken > /aa\x85R."),
+         SEGRT_UNSUPPORTED, "holds a Python object (posix.system)"},
+        {PICKLE("\x80\x02"
+                "ctorch.nn\nLinear\n)\x81}b."),
+         SEGRT_UNSUPPORTED, "save model.state_dict() instead"},
         {PICKLE("\x80\x02}q\0X\1\0\0\0ah\0s."), SEGRT_NOT_SEGFORMER, "no dictionary of tensors"}, /* holds itself */
         {PICKLE("\x80\x02]q\0h\0\x61."), SEGRT_NOT_SEGFORMER, "no dictionary of tensors"},
         {PICKLE("\x80\x02N."), SEGRT_NOT_SEGFORMER, "no dictionary of tensors"},
         {PICKLE("\x80\x02."), SEGRT_MALFORMED, "ends without a value"},
-        {PICKLE("\x80\x02" "0."), SEGRT_MALFORMED, "nothing to take"},
+        {PICKLE("\x80\x02"
+                "0."),
+         SEGRT_MALFORMED, "nothing to take"},
         {PICKLE("\x80\x02(0."), SEGRT_MALFORMED, "nothing to take"}, /* not through the mark */
         {PICKLE("\x80\x02t."), SEGRT_MALFORMED, "no mark"},
         {PICKLE("\x80\x02h\7."), SEGRT_MALFORMED, "recalls what it never remembered"},
@@ -156,19 +166,28 @@ static void a_pickle_runs_nothing_and_stays_in_its_bounds(void **state)
         {PICKLE("\x80\x02(Nd."), SEGRT_MALFORMED, "a key without a value"},
         {PICKLE("\x80\x02NNa."), SEGRT_MALFORMED, "not a container"},
         {PICKLE("\x80\x02\x82\1."), SEGRT_UNSUPPORTED, "pickle opcode 0x82"},
-        {PICKLE("\x80\x02X\xff\xff\xff\x7f" "abc"), SEGRT_MALFORMED, "ends in the middle"},
-        {PICKLE("\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\xff" "abc"), SEGRT_MALFORMED, "ends in the middle"},
-        {PICKLE("\x80\x02" "cposix\n"), SEGRT_MALFORMED, "ends in the middle"},
+        {PICKLE("\x80\x02X\xff\xff\xff\x7f"
+                "abc"),
+         SEGRT_MALFORMED, "ends in the middle"},
+        {PICKLE("\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\xff"
+                "abc"),
+         SEGRT_MALFORMED, "ends in the middle"},
+        {PICKLE("\x80\x02"
+                "cposix\n"),
+         SEGRT_MALFORMED, "ends in the middle"},
         {PICKLE("\x80\x04NN\x93."), SEGRT_MALFORMED, "a global without a name"},
         {PICKLE("\x80\x02NQ."), SEGRT_NOT_SEGFORMER, "no dictionary of tensors"},
-        {PICKLE("\x80\x02" "c_codecs\nencode\nX\2\0\0\0\xe2\x82X\6\0\0\0latin1\x86R."), SEGRT_MALFORMED, "not Latin-1"},
+        {PICKLE("\x80\x02"
+                "c_codecs\nencode\nX\2\0\0\0\xe2\x82X\6\0\0\0latin1\x86R."),
+         SEGRT_MALFORMED, "not Latin-1"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         refused_weights(rows[i].data, rows[i].size, rows[i].status, rows[i].words);
 }
 
 /* `before`, then `unit` so many times, then `after`. */
-static void refused_repetition(const char *before, size_t before_size, const char *unit, size_t times, const char *after, segrt_status status, const char *words)
+static void refused_repetition(const char *before, size_t before_size, const char *unit, size_t times, const char *after,
+                               segrt_status status, const char *words)
 {
     const size_t unit_size = strlen(unit), size = before_size + unit_size * times + strlen(after);
     char *data = malloc(size), *at = data + before_size;
@@ -200,10 +219,8 @@ static void a_zip_archive_is_believed_only_where_it_can_be(void **state)
         segrt_status status;
         const char *words;
     } rows[] = {
-        {10, 8, SEGRT_UNSUPPORTED, "is compressed"},
-        {8, 1, SEGRT_UNSUPPORTED, "is encrypted"},
-        {0, 'Q', SEGRT_MALFORMED, "a broken entry"},
-        {43, 1, SEGRT_MALFORMED, "does not lie in the file"}, /* its offset */
+        {10, 8, SEGRT_UNSUPPORTED, "is compressed"},   {8, 1, SEGRT_UNSUPPORTED, "is encrypted"},
+        {0, 'Q', SEGRT_MALFORMED, "a broken entry"},   {43, 1, SEGRT_MALFORMED, "does not lie in the file"}, /* its offset */
         {31, 1, SEGRT_MALFORMED, "a broken entry"}, /* the length of its extra field */
         {46, 0, SEGRT_MALFORMED, "holds a zero byte"},
     };
@@ -260,10 +277,14 @@ static void an_index_leads_nowhere_but_into_its_own_folder(void **state)
         refused(&(segrt_file){.name = "model.safetensors.index.json", .data = index, .size = strlen(index)}, 1, SEGRT_MALFORMED,
                 "is not a plain name in the model's own folder");
     }
-    static const char missing[] = "{\"weight_map\": {\"x\": \"gone\"}}", empty[] = "{}", itself[] = "{\"weight_map\": {\"x\": \"model.safetensors.index.json\"}}";
-    refused(&(segrt_file){.name = "model.safetensors.index.json", .data = missing, .size = strlen(missing)}, 1, SEGRT_IO, "the model's file 'gone' is missing");
-    refused(&(segrt_file){.name = "model.safetensors.index.json", .data = empty, .size = strlen(empty)}, 1, SEGRT_MALFORMED, "no \"weight_map\"");
-    refused(&(segrt_file){.name = "model.safetensors.index.json", .data = itself, .size = strlen(itself)}, 1, SEGRT_UNSUPPORTED, "not a format that is read");
+    static const char missing[] = "{\"weight_map\": {\"x\": \"gone\"}}", empty[] = "{}",
+                      itself[] = "{\"weight_map\": {\"x\": \"model.safetensors.index.json\"}}";
+    refused(&(segrt_file){.name = "model.safetensors.index.json", .data = missing, .size = strlen(missing)}, 1, SEGRT_IO,
+            "the model's file 'gone' is missing");
+    refused(&(segrt_file){.name = "model.safetensors.index.json", .data = empty, .size = strlen(empty)}, 1, SEGRT_MALFORMED,
+            "no \"weight_map\"");
+    refused(&(segrt_file){.name = "model.safetensors.index.json", .data = itself, .size = strlen(itself)}, 1, SEGRT_UNSUPPORTED,
+            "not a format that is read");
 }
 
 static void what_stands_beside_the_weights_must_fit_them(void **state)
@@ -281,10 +302,14 @@ static void what_stands_beside_the_weights_must_fit_them(void **state)
         {"config.json", "{\"model_type\": \"segformer\", \"hidden_act\": \"relu\"}", SEGRT_UNSUPPORTED, "\"hidden_act\" is 'relu'"},
         {"config.json", "{\"model_type\": \"segformer\", \"num_channels\": 4}", SEGRT_UNSUPPORTED, "\"num_channels\" is not 3"},
         {"config.json", "{\"model_type\": \"segformer\", \"depths\": [1, 2]}", SEGRT_MALFORMED, "\"depths\" must be a list of 4 numbers"},
-        {"config.json", "{\"model_type\": \"segformer\", \"depths\": [1, 2, 1, 1e9]}", SEGRT_MALFORMED, "\"depths\"[3] must be a whole number"},
-        {"config.json", "{\"model_type\": \"segformer\", \"depths\": [1, 3, 1, 1]}", SEGRT_NOT_SEGFORMER, "config.json says 3 for depths[1], the tensors' shapes say 2"},
-        {"config.json", "{\"model_type\": \"segformer\", \"num_attention_heads\": [1, 3, 5, 8]}", SEGRT_NOT_SEGFORMER, "8 channels cannot be shared by 3 heads"},
-        {"config.json", "{\"model_type\": \"segformer\", \"id2label\": {\"0\": \"a\", \"2\": \"b\"}}", SEGRT_MALFORMED, "must name the labels 0 to 1"},
+        {"config.json", "{\"model_type\": \"segformer\", \"depths\": [1, 2, 1, 1e9]}", SEGRT_MALFORMED,
+         "\"depths\"[3] must be a whole number"},
+        {"config.json", "{\"model_type\": \"segformer\", \"depths\": [1, 3, 1, 1]}", SEGRT_NOT_SEGFORMER,
+         "config.json says 3 for depths[1], the tensors' shapes say 2"},
+        {"config.json", "{\"model_type\": \"segformer\", \"num_attention_heads\": [1, 3, 5, 8]}", SEGRT_NOT_SEGFORMER,
+         "8 channels cannot be shared by 3 heads"},
+        {"config.json", "{\"model_type\": \"segformer\", \"id2label\": {\"0\": \"a\", \"2\": \"b\"}}", SEGRT_MALFORMED,
+         "must name the labels 0 to 1"},
         {"config.json", "{\"model_type\": \"segformer\", \"palette\": [[1, 2]]}", SEGRT_MALFORMED, "\"palette\"[0]"},
         {"config.json", "{\"encoder_name\": \"mit_b0\", \"classes\": 4}", SEGRT_NOT_SEGFORMER, "config.json says 4 classes"},
         {"config.json", "{\"encoder_name\": \"mit_b0\", \"_model_class\": \"Unet\"}", SEGRT_NOT_SEGFORMER, "\"_model_class\" is 'Unet'"},

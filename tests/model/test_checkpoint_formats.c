@@ -23,7 +23,10 @@ static segrt_model *open_path(const char *folder, const char *name)
     return model;
 }
 
-static segrt_model *open_fixture(const char *name) { return open_path(TEST_DATA "/checkpoints", name); }
+static segrt_model *open_fixture(const char *name)
+{
+    return open_path(TEST_DATA "/checkpoints", name);
+}
 
 static void equal_floats(const char *what, const float *a, const float *b, size_t count)
 {

@@ -30,7 +30,8 @@ static int open_once(void *user)
 static void each_allocation_of_a_load_may_fail(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hf", "sharded", "mit.pth", "mmseg.pth", "hf_strided.bin", "hf_bf16_legacy.bin", "paddle_protocol2.pdparams", "hf_zip64.bin"};
+    static const char *const names[] = {
+        "hf", "sharded", "mit.pth", "mmseg.pth", "hf_strided.bin", "hf_bf16_legacy.bin", "paddle_protocol2.pdparams", "hf_zip64.bin"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_true(allocation_fail_each(open_once, (void *)names[i]) > 5);
         if (i > 1) /* the JSON of the others makes thousands of allocations */

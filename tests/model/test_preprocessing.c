@@ -96,7 +96,9 @@ static void the_window_is_taken_from_a_configuration_that_slides(void **state)
         int32_t window, stride;
     } rows[] = {
         {"model = dict(test_cfg=dict(mode='slide', crop_size=(640, 640), stride=(426, 426)))", 640, 426},
-        {"test_cfg = dict(type='TestLoop')\nmodel = dict(test_cfg=dict(crop_size=(\n  640,\n  640,\n), mode='slide', stride=(\n 426, 426)))", 640, 426},
+        {"test_cfg = dict(type='TestLoop')\nmodel = dict(test_cfg=dict(crop_size=(\n  640,\n  640,\n), mode='slide', stride=(\n 426, "
+         "426)))",
+         640, 426},
         {"test_cfg=dict(mode='whole')\ncrop_size=(640, 640)\nstride=(1, 1)\nslide", 0, 0},
         {"test_cfg=dict(mode='slide', crop_size=(64, 64), stride=(65, 65))", 0, 0},
         {"test_cfg=dict(mode='slide', crop_size=(99999999999999999999, 1), stride=(1, 1))", 0, 0},

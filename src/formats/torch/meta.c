@@ -53,7 +53,8 @@ static segrt_status read_palette(checkpoint *out, const pickle_value *list, segr
 
 segrt_status meta_of_pickle(checkpoint *out, const pickle_value *root, segrt_error *error)
 {
-    static const char *const names[] = {"classes", "CLASSES", NULL}, *const palettes[] = {"palette", "PALETTE", NULL}, *const configs[] = {"cfg", "config", NULL};
+    static const char *const names[] = {"classes", "CLASSES", NULL}, *const palettes[] = {"palette", "PALETTE", NULL},
+                             *const configs[] = {"cfg", "config", NULL};
     enum { CONFIG_CAP = 1 << 20 };
     const pickle_value *meta = pickle_get(root, "meta"), *dataset = pickle_get(meta, "dataset_meta");
     if (!pickle_is_mapping(dataset))

@@ -1,118 +1,11 @@
-/* pickle: the machine; see pickle.h. */
-#include "formats/torch/pickle.h"
+/* pickle: the opcodes; see pickle.h. */
+#include "formats/torch/pickle_machine.h"
 
 #include <string.h>
 
-enum {
-    VALUE_CAP = 1 << 20, /* values, stack and memo; the state dictionary of the largest SegFormer takes 50 thousand */
-    ITEM_CAP = 1 << 24,  /* places in all tuples, lists and dictionaries together, with their growth */
-    PROTOCOL_CAP = 5,
-};
-
-typedef struct machine {
-    pickle *out;
-    bytes *from;
-    uint64_t base;
-    size_t start;          /* cursor at the opcode under way */
-    pickle_value **stack;  /* [stack_count] */
-    size_t stack_count, stack_room;
-    size_t *marks;         /* stack heights */
-    size_t mark_count, mark_room;
-    pickle_value **memo;   /* [memo_room], NULL where nothing was put */
-    size_t memo_room, memo_next;
-    size_t values, item_places;
-    size_t decoded_left;   /* bytes that _codecs.encode may still make: no more than the pickle has */
-    bool stopped;
-    segrt_error *error;
-} machine;
+enum { PROTOCOL_CAP = 5 };
 
 typedef segrt_status step_fn(machine *m, uint32_t argument);
-
-static segrt_status broken(machine *m, const char *what)
-{
-    return fail_at(m->error, SEGRT_MALFORMED, m->base + m->start, "broken pickle: %s", what);
-}
-
-static segrt_status too_much(machine *m, const char *what)
-{
-    return fail_at(m->error, SEGRT_UNSUPPORTED, m->base + m->start, "the pickle has more %s than any SegFormer's", what);
-}
-
-/* Room for one more of `size` bytes in *list, growing it by doubling. */
-static segrt_status grow(machine *m, void **list, size_t count, size_t *room, size_t size)
-{
-    if (count < *room)
-        return SEGRT_OK;
-    const size_t wanted = *room ? 2 * *room : 16;
-    void *grown = arena_get(m->out->memory, wanted, size);
-    if (!grown)
-        return fail_memory(m->error, wanted * size, "a pickle");
-    if (count)
-        memcpy(grown, *list, count * size);
-    *list = grown;
-    *room = wanted;
-    return SEGRT_OK;
-}
-
-static segrt_status push(machine *m, pickle_value *v)
-{
-    if (m->stack_count == VALUE_CAP)
-        return too_much(m, "values");
-    const segrt_status status = grow(m, (void **)&m->stack, m->stack_count, &m->stack_room, sizeof(pickle_value *));
-    if (!status)
-        m->stack[m->stack_count++] = v;
-    return status;
-}
-
-/* The lowest place that may be taken: nothing is popped through a mark. */
-static size_t floor_of(const machine *m) { return m->mark_count ? m->marks[m->mark_count - 1] : 0; }
-
-static pickle_value *pop(machine *m) { return m->stack_count > floor_of(m) ? m->stack[--m->stack_count] : NULL; }
-
-static pickle_value *top(const machine *m) { return m->stack_count > floor_of(m) ? m->stack[m->stack_count - 1] : NULL; }
-
-static segrt_status make(machine *m, pickle_kind kind, pickle_value **out)
-{
-    if (++m->values > VALUE_CAP)
-        return too_much(m, "values");
-    *out = arena_get(m->out->memory, 1, sizeof **out);
-    if (!*out)
-        return fail_memory(m->error, sizeof **out, "a pickle");
-    (*out)->kind = kind;
-    return SEGRT_OK;
-}
-
-static segrt_status push_new(machine *m, pickle_kind kind, pickle_value **out)
-{
-    const segrt_status status = make(m, kind, out);
-    return status ? status : push(m, *out);
-}
-
-static segrt_status add_item(machine *m, pickle_value *to, pickle_value *item)
-{
-    if (to->count == to->room) {
-        m->item_places += to->room ? 2 * to->room : 16;
-        if (m->item_places > ITEM_CAP)
-            return too_much(m, "elements");
-    }
-    const segrt_status status = grow(m, (void **)&to->items, to->count, &to->room, sizeof(pickle_value *));
-    if (!status)
-        to->items[to->count++] = item;
-    return status;
-}
-
-/* Everything above the last mark, which is taken away: *first to the stack's end, whose height falls to *first. */
-static segrt_status take_marked(machine *m, size_t *first, size_t *count)
-{
-    if (!m->mark_count)
-        return broken(m, "no mark");
-    *first = m->marks[--m->mark_count];
-    *count = m->stack_count - *first;
-    m->stack_count = *first;
-    return SEGRT_OK;
-}
-
-/* ------------------------------------------------------------------------------------- opcodes */
 
 static uint64_t read_unsigned(machine *m, uint32_t width)
 {
@@ -127,7 +20,7 @@ static segrt_status step_protocol(machine *m, uint32_t argument)
 {
     (void)argument;
     const uint64_t protocol = read_unsigned(m, 1);
-    return protocol > PROTOCOL_CAP ? broken(m, "its protocol is above 5") : SEGRT_OK;
+    return protocol > PROTOCOL_CAP ? machine_broken(m, "its protocol is above 5") : SEGRT_OK;
 }
 
 static segrt_status step_skip(machine *m, uint32_t width)
@@ -140,16 +33,16 @@ static segrt_status step_stop(machine *m, uint32_t argument)
 {
     (void)argument;
     m->stopped = true;
-    m->out->root = pop(m);
-    return m->out->root ? SEGRT_OK : broken(m, "it ends without a value");
+    m->out->root = machine_pop(m);
+    return m->out->root ? SEGRT_OK : machine_broken(m, "it ends without a value");
 }
 
 static segrt_status step_mark(machine *m, uint32_t argument)
 {
     (void)argument;
     if (m->mark_count == VALUE_CAP)
-        return too_much(m, "marks");
-    const segrt_status status = grow(m, (void **)&m->marks, m->mark_count, &m->mark_room, sizeof *m->marks);
+        return machine_too_much(m, "marks");
+    const segrt_status status = machine_grow(m, (void **)&m->marks, m->mark_count, &m->mark_room, sizeof *m->marks);
     if (!status)
         m->marks[m->mark_count++] = m->stack_count;
     return status;
@@ -158,27 +51,27 @@ static segrt_status step_mark(machine *m, uint32_t argument)
 static segrt_status step_pop(machine *m, uint32_t argument)
 {
     (void)argument;
-    return pop(m) ? SEGRT_OK : broken(m, "nothing to take from its stack");
+    return machine_pop(m) ? SEGRT_OK : machine_broken(m, "nothing to take from its stack");
 }
 
 static segrt_status step_pop_mark(machine *m, uint32_t argument)
 {
     (void)argument;
     size_t first = 0, count = 0;
-    return take_marked(m, &first, &count);
+    return machine_take_marked(m, &first, &count);
 }
 
 static segrt_status step_duplicate(machine *m, uint32_t argument)
 {
     (void)argument;
-    pickle_value *v = top(m);
-    return v ? push(m, v) : broken(m, "nothing to duplicate");
+    pickle_value *v = machine_top(m);
+    return v ? machine_push(m, v) : machine_broken(m, "nothing to duplicate");
 }
 
 static segrt_status step_constant(machine *m, uint32_t which) /* 0: None; 1: False; 2: True */
 {
     pickle_value *v;
-    const segrt_status status = push_new(m, which ? PICKLE_BOOL : PICKLE_NONE, &v);
+    const segrt_status status = machine_push_new(m, which ? PICKLE_BOOL : PICKLE_NONE, &v);
     if (!status)
         v->integer = which == 2;
     return status;
@@ -188,7 +81,7 @@ static segrt_status step_integer(machine *m, uint32_t width)
 {
     const uint64_t bits = read_unsigned(m, width);
     pickle_value *v;
-    const segrt_status status = push_new(m, PICKLE_INTEGER, &v);
+    const segrt_status status = machine_push_new(m, PICKLE_INTEGER, &v);
     if (!status)
         v->integer = width == 4 ? (int32_t)(uint32_t)bits : (int64_t)bits; /* only the four-byte form has a sign */
     return status;
@@ -201,7 +94,7 @@ static segrt_status step_long(machine *m, uint32_t width)
     if (!p)
         return SEGRT_OK; /* the cursor is broken, which the loop sees */
     pickle_value *v;
-    const segrt_status status = push_new(m, length > 8 ? PICKLE_OTHER : PICKLE_INTEGER, &v);
+    const segrt_status status = machine_push_new(m, length > 8 ? PICKLE_OTHER : PICKLE_INTEGER, &v);
     if (status || length > 8)
         return status;
     uint64_t bits = length && p[length - 1] & 0x80 ? UINT64_MAX : 0; /* two's complement of `length` bytes */
@@ -218,7 +111,7 @@ static segrt_status step_real(machine *m, uint32_t width)
     for (uint32_t i = 0; p && i < width; i++)
         bits = bits << 8 | p[i]; /* the one number that stands big-endian */
     pickle_value *v;
-    const segrt_status status = push_new(m, PICKLE_REAL, &v);
+    const segrt_status status = machine_push_new(m, PICKLE_REAL, &v);
     if (!status)
         memcpy(&v->real, &bits, sizeof v->real);
     return status;
@@ -229,7 +122,7 @@ static segrt_status push_span(machine *m, pickle_kind kind, uint32_t width)
     const uint64_t length = read_unsigned(m, width);
     const uint8_t *p = bytes_take(m->from, length > SIZE_MAX ? SIZE_MAX : (size_t)length);
     pickle_value *v;
-    const segrt_status status = push_new(m, kind, &v);
+    const segrt_status status = machine_push_new(m, kind, &v);
     if (!status && p) {
         v->text.data = (const char *)p;
         v->text.size = (size_t)length;
@@ -237,72 +130,78 @@ static segrt_status push_span(machine *m, pickle_kind kind, uint32_t width)
     return status;
 }
 
-static segrt_status step_text(machine *m, uint32_t width) { return push_span(m, PICKLE_TEXT, width); }
-static segrt_status step_bytes(machine *m, uint32_t width) { return push_span(m, PICKLE_BYTES, width); }
+static segrt_status step_text(machine *m, uint32_t width)
+{
+    return push_span(m, PICKLE_TEXT, width);
+}
+static segrt_status step_bytes(machine *m, uint32_t width)
+{
+    return push_span(m, PICKLE_BYTES, width);
+}
 
 static segrt_status step_empty(machine *m, uint32_t kind)
 {
     pickle_value *v;
-    return push_new(m, (pickle_kind)kind, &v);
+    return machine_push_new(m, (pickle_kind)kind, &v);
 }
 
 static segrt_status step_marked(machine *m, uint32_t kind)
 {
     size_t first = 0, count = 0;
     pickle_value *v;
-    segrt_status status = take_marked(m, &first, &count);
+    segrt_status status = machine_take_marked(m, &first, &count);
     if (!status)
-        status = make(m, (pickle_kind)kind, &v);
+        status = machine_make(m, (pickle_kind)kind, &v);
     if (status)
         return status;
     if (v->kind == PICKLE_DICT && count % 2)
-        return broken(m, "a key without a value");
+        return machine_broken(m, "a key without a value");
     for (size_t i = 0; !status && i < count; i++)
-        status = add_item(m, v, m->stack[first + i]);
-    return status ? status : push(m, v);
+        status = machine_add_item(m, v, m->stack[first + i]);
+    return status ? status : machine_push(m, v);
 }
 
 static segrt_status step_tuple(machine *m, uint32_t count)
 {
-    if (m->stack_count - floor_of(m) < count)
-        return broken(m, "a tuple of more than its stack holds");
+    if (!machine_holds(m, count))
+        return machine_broken(m, "a tuple of more than its stack holds");
     m->stack_count -= count;
     pickle_value *const *parts = m->stack + m->stack_count;
     pickle_value *v;
-    segrt_status status = make(m, PICKLE_TUPLE, &v);
+    segrt_status status = machine_make(m, PICKLE_TUPLE, &v);
     for (uint32_t i = 0; !status && i < count; i++)
-        status = add_item(m, v, parts[i]);
-    return status ? status : push(m, v);
+        status = machine_add_item(m, v, parts[i]);
+    return status ? status : machine_push(m, v);
 }
 
 /* Adds stack[first .. first + count) to the container on top. */
 static segrt_status add_to_top(machine *m, size_t first, size_t count, bool pairs)
 {
-    pickle_value *to = top(m);
+    pickle_value *to = machine_top(m);
     const bool fits = to && (to->kind == PICKLE_OBJECT || to->kind == (pairs ? PICKLE_DICT : PICKLE_LIST));
     if (!fits || (pairs && count % 2))
-        return broken(m, "elements for something that is not a container");
+        return machine_broken(m, "elements for something that is not a container");
     if (to->kind == PICKLE_OBJECT && to->count && to->pairs != pairs)
-        return broken(m, "an object with both elements and keys");
+        return machine_broken(m, "an object with both elements and keys");
     to->pairs = pairs;
     segrt_status status = SEGRT_OK;
     for (size_t i = 0; !status && i < count; i++)
-        status = add_item(m, to, m->stack[first + i]);
+        status = machine_add_item(m, to, m->stack[first + i]);
     return status;
 }
 
 static segrt_status step_add_marked(machine *m, uint32_t pairs)
 {
     size_t first = 0, count = 0;
-    const segrt_status status = take_marked(m, &first, &count);
+    const segrt_status status = machine_take_marked(m, &first, &count);
     return status ? status : add_to_top(m, first, count, pairs);
 }
 
 static segrt_status step_add(machine *m, uint32_t pairs)
 {
     const size_t count = pairs ? 2 : 1;
-    if (m->stack_count - floor_of(m) < count)
-        return broken(m, "nothing to add");
+    if (!machine_holds(m, count))
+        return machine_broken(m, "nothing to add");
     m->stack_count -= count;
     return add_to_top(m, m->stack_count, count, pairs);
 }
@@ -316,9 +215,9 @@ static segrt_status push_global(machine *m, const char *module, size_t module_si
 {
     enum { GLOBAL_NAME_CAP = 200 };
     if (module_size > GLOBAL_NAME_CAP || name_size > GLOBAL_NAME_CAP || memchr(module, 0, module_size) || memchr(name, 0, name_size))
-        return broken(m, "a global's name is too long or holds a zero byte");
+        return machine_broken(m, "a global's name is too long or holds a zero byte");
     pickle_value *v;
-    const segrt_status status = push_new(m, PICKLE_GLOBAL, &v);
+    const segrt_status status = machine_push_new(m, PICKLE_GLOBAL, &v);
     if (status)
         return status;
     v->global.module = copy_name(m, module, module_size);
@@ -348,9 +247,9 @@ static segrt_status step_global(machine *m, uint32_t argument)
 static segrt_status step_stack_global(machine *m, uint32_t argument)
 {
     (void)argument;
-    const pickle_value *name = pop(m), *module = pop(m);
+    const pickle_value *name = machine_pop(m), *module = machine_pop(m);
     if (!name || !module || name->kind != PICKLE_TEXT || module->kind != PICKLE_TEXT || !name->text.data || !module->text.data)
-        return broken(m, "a global without a name");
+        return machine_broken(m, "a global without a name");
     return push_global(m, module->text.data, module->text.size, name->text.data, name->text.size);
 }
 
@@ -358,7 +257,7 @@ static segrt_status step_stack_global(machine *m, uint32_t argument)
 static segrt_status decode_latin1(machine *m, pickle_value *v, const pickle_value *text)
 {
     if (text->text.size > m->decoded_left)
-        return too_much(m, "encoded bytes");
+        return machine_too_much(m, "encoded bytes");
     m->decoded_left -= text->text.size;
     char *out = arena_get(m->out->kept, text->text.size, 1);
     if (!out)
@@ -372,7 +271,7 @@ static segrt_status decode_latin1(machine *m, pickle_value *v, const pickle_valu
             out[count++] = (char)((*p & 3) << 6 | (p[1] & 0x3f));
             p += 2;
         } else
-            return broken(m, "text that is not Latin-1");
+            return machine_broken(m, "text that is not Latin-1");
     }
     v->kind = PICKLE_BYTES;
     v->text.data = out;
@@ -382,17 +281,18 @@ static segrt_status decode_latin1(machine *m, pickle_value *v, const pickle_valu
 
 static segrt_status step_call(machine *m, uint32_t with_keywords)
 {
-    if (with_keywords && !pop(m))
-        return broken(m, "a call without arguments");
-    const pickle_value *arguments = pop(m), *callable = pop(m);
+    if (with_keywords && !machine_pop(m))
+        return machine_broken(m, "a call without arguments");
+    const pickle_value *arguments = machine_pop(m), *callable = machine_pop(m);
     if (!arguments || !callable)
-        return broken(m, "a call without arguments");
+        return machine_broken(m, "a call without arguments");
     pickle_value *v;
-    const segrt_status status = push_new(m, PICKLE_OBJECT, &v);
+    const segrt_status status = machine_push_new(m, PICKLE_OBJECT, &v);
     if (status)
         return status;
     const pickle_value *text = pickle_item(arguments, 0);
-    if (pickle_is_global(callable, "_codecs", "encode") && text && text->kind == PICKLE_TEXT && text->text.data && pickle_is_text(pickle_item(arguments, 1), "latin1"))
+    if (pickle_is_global(callable, "_codecs", "encode") && text && text->kind == PICKLE_TEXT && text->text.data &&
+        pickle_is_text(pickle_item(arguments, 1), "latin1"))
         return decode_latin1(m, v, text);
     v->object.callable = callable;
     v->object.arguments = arguments;
@@ -402,10 +302,10 @@ static segrt_status step_call(machine *m, uint32_t with_keywords)
 static segrt_status step_build(machine *m, uint32_t argument)
 {
     (void)argument;
-    const pickle_value *state = pop(m);
-    pickle_value *v = top(m);
+    const pickle_value *state = machine_pop(m);
+    pickle_value *v = machine_top(m);
     if (!state || !v)
-        return broken(m, "a state without an object");
+        return machine_broken(m, "a state without an object");
     if (v->kind == PICKLE_OBJECT)
         v->object.state = state;
     return SEGRT_OK;
@@ -414,57 +314,37 @@ static segrt_status step_build(machine *m, uint32_t argument)
 static segrt_status step_persistent(machine *m, uint32_t argument)
 {
     (void)argument;
-    const pickle_value *which = pop(m);
+    const pickle_value *which = machine_pop(m);
     if (!which)
-        return broken(m, "a reference without a value");
+        return machine_broken(m, "a reference without a value");
     pickle_value *v;
-    segrt_status status = push_new(m, PICKLE_PERSISTENT, &v);
+    segrt_status status = machine_push_new(m, PICKLE_PERSISTENT, &v);
     if (status)
         return status;
     v->object.arguments = which;
     pickle *out = m->out;
-    status = grow(m, (void **)&out->persistent, out->persistent_count, &out->persistent_room, sizeof(pickle_value *));
+    status = machine_grow(m, (void **)&out->persistent, out->persistent_count, &out->persistent_room, sizeof(pickle_value *));
     if (!status)
         out->persistent[out->persistent_count++] = v;
     return status;
 }
 
-static segrt_status put(machine *m, uint64_t index)
+static segrt_status step_put(machine *m, uint32_t width)
 {
-    pickle_value *v = top(m);
-    if (!v)
-        return broken(m, "nothing to remember");
-    if (index >= VALUE_CAP)
-        return too_much(m, "remembered values");
-    if (index >= m->memo_room) {
-        size_t room = m->memo_room ? m->memo_room : 256;
-        while (room <= index)
-            room *= 2;
-        pickle_value **grown = arena_get(m->out->memory, room, sizeof *grown);
-        if (!grown)
-            return fail_memory(m->error, room * sizeof *grown, "a pickle");
-        if (m->memo_room)
-            memcpy(grown, m->memo, m->memo_room * sizeof *grown);
-        m->memo = grown;
-        m->memo_room = room;
-    }
-    m->memo[index] = v;
-    m->memo_next++;
-    return SEGRT_OK;
+    return machine_put(m, read_unsigned(m, width));
 }
-
-static segrt_status step_put(machine *m, uint32_t width) { return put(m, read_unsigned(m, width)); }
 
 static segrt_status step_memoize(machine *m, uint32_t argument)
 {
     (void)argument;
-    return put(m, m->memo_next);
+    return machine_put(m, m->memo_next);
 }
 
 static segrt_status step_get(machine *m, uint32_t width)
 {
     const uint64_t index = read_unsigned(m, width);
-    return index < m->memo_room && m->memo[index] ? push(m, m->memo[index]) : broken(m, "it recalls what it never remembered");
+    pickle_value *v = machine_recall(m, index);
+    return v ? machine_push(m, v) : machine_broken(m, "it recalls what it never remembered");
 }
 
 /* Protocol 2 to 5 without what needs a registry or an object of its own kind (EXT, INST, OBJ, out-of-band buffers), and without the
@@ -536,14 +416,15 @@ segrt_status pickle_read(pickle *out, arena *memory, arena *kept, bytes *from, u
         m.start = from->at;
         const uint8_t *code = bytes_take(from, 1);
         if (!code)
-            return broken(&m, "it ends in the middle: the file is truncated");
+            return machine_broken(&m, "it ends in the middle: the file is truncated");
         if (!opcodes[*code].run)
-            return fail_at(error, SEGRT_UNSUPPORTED, base + m.start, "pickle opcode 0x%02x, which a dictionary of tensors does not need", *code);
+            return fail_at(error, SEGRT_UNSUPPORTED, base + m.start, "pickle opcode 0x%02x, which a dictionary of tensors does not need",
+                           *code);
         const segrt_status status = opcodes[*code].run(&m, opcodes[*code].argument);
         if (status)
             return status;
         if (!bytes_ok(from))
-            return broken(&m, "it ends in the middle: the file is truncated");
+            return machine_broken(&m, "it ends in the middle: the file is truncated");
     }
     return SEGRT_OK;
 }

@@ -18,25 +18,25 @@ typedef enum pickle_kind {
     PICKLE_TEXT,
     PICKLE_BYTES,
     PICKLE_TUPLE,
-    PICKLE_LIST,   /* also sets */
+    PICKLE_LIST, /* also sets */
     PICKLE_DICT,
     PICKLE_GLOBAL,
-    PICKLE_OBJECT, /* a call that was not made: `callable` of `arguments`, with `state` */
+    PICKLE_OBJECT,     /* a call that was not made: `callable` of `arguments`, with `state` */
     PICKLE_PERSISTENT, /* a reference into the container: `arguments` says which */
-    PICKLE_OTHER,  /* whole numbers beyond 64 bits */
+    PICKLE_OTHER,      /* whole numbers beyond 64 bits */
 } pickle_kind;
 
 typedef struct pickle_value pickle_value;
 struct pickle_value {
     pickle_kind kind;
-    bool pairs;            /* of an object: items are keys and values */
+    bool pairs; /* of an object: items are keys and values */
     union {
-        int64_t integer;   /* and booleans */
+        int64_t integer; /* and booleans */
         double real;
         struct {
             const char *data; /* in the file, or the arena; not ended by a zero */
             size_t size;
-        } text;            /* and bytes */
+        } text; /* and bytes */
         struct {
             const char *module, *name;
         } global;
@@ -44,7 +44,7 @@ struct pickle_value {
             const pickle_value *callable, *arguments, *state;
         } object;
     };
-    pickle_value **items;  /* [count]: elements; of a dictionary keys and values in turn; of an object what was added to it */
+    pickle_value **items; /* [count]: elements; of a dictionary keys and values in turn; of an object what was added to it */
     size_t count, room;
 };
 

@@ -24,7 +24,10 @@ size_t pickle_length(const pickle_value *v)
     return holds ? v->count : 0;
 }
 
-const pickle_value *pickle_item(const pickle_value *v, size_t i) { return i < pickle_length(v) ? v->items[i] : NULL; }
+const pickle_value *pickle_item(const pickle_value *v, size_t i)
+{
+    return i < pickle_length(v) ? v->items[i] : NULL;
+}
 
 /* OrderedDict([(key, value), ...]), as older Pythons write it: the list of pairs, else NULL. */
 static const pickle_value *listed_pairs(const pickle_value *v)
@@ -34,7 +37,8 @@ static const pickle_value *listed_pairs(const pickle_value *v)
 
 bool pickle_is_mapping(const pickle_value *v)
 {
-    return v && (v->kind == PICKLE_DICT || (v->kind == PICKLE_OBJECT && v->pairs && v->count) || pickle_calls(v, "collections", "OrderedDict"));
+    return v &&
+           (v->kind == PICKLE_DICT || (v->kind == PICKLE_OBJECT && v->pairs && v->count) || pickle_calls(v, "collections", "OrderedDict"));
 }
 
 size_t pickle_pairs(const pickle_value *v)

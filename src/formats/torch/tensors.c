@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-    WRAPPER_CAP = 4,         /* parameters in subclasses in ... */
+    WRAPPER_CAP = 4, /* parameters in subclasses in ... */
     SIDE_CAP = 1 << 30,
     STRIDE_CAP = 1 << 30,
 };
@@ -18,7 +18,10 @@ typedef struct reader {
     segrt_error *error;
 } reader;
 
-static segrt_status broken(const reader *r, const char *what) { return fail_with(r->error, SEGRT_MALFORMED, "tensor '%s': %s", r->name, what); }
+static segrt_status broken(const reader *r, const char *what)
+{
+    return fail_with(r->error, SEGRT_MALFORMED, "tensor '%s': %s", r->name, what);
+}
 
 /* ------------------------------------------------------------------------------------- PyTorch */
 
@@ -27,18 +30,19 @@ segrt_status storage_reference_read(storage_reference *out, const pickle_value *
     static const struct {
         const char *storage, *type;
     } rows[] = {
-        {"FloatStorage", "F32"}, {"HalfStorage", "F16"}, {"BFloat16Storage", "BF16"}, {"DoubleStorage", "F64"}, {"LongStorage", "I64"},
-        {"IntStorage", "I32"},   {"ShortStorage", "I16"}, {"CharStorage", "I8"},      {"ByteStorage", "U8"},    {"BoolStorage", "BOOL"},
+        {"FloatStorage", "F32"}, {"HalfStorage", "F16"},  {"BFloat16Storage", "BF16"}, {"DoubleStorage", "F64"}, {"LongStorage", "I64"},
+        {"IntStorage", "I32"},   {"ShortStorage", "I16"}, {"CharStorage", "I8"},       {"ByteStorage", "U8"},    {"BoolStorage", "BOOL"},
     };
     *out = (storage_reference){0};
     const pickle_value *parts = persistent ? persistent->object.arguments : NULL;
     const pickle_value *type = pickle_item(parts, 1), *key = pickle_item(parts, 2), *view = pickle_item(parts, 5);
     const int64_t elements = pickle_integer_or(pickle_item(parts, 4), 0, INT64_MAX / 8, -1);
-    if (!pickle_is_text(pickle_item(parts, 0), "storage") || !type || type->kind != PICKLE_GLOBAL || !key || key->kind != PICKLE_TEXT || elements < 0 ||
-        key->text.size >= STORAGE_KEY_CAP || !key->text.size || memchr(key->text.data, 0, key->text.size))
+    if (!pickle_is_text(pickle_item(parts, 0), "storage") || !type || type->kind != PICKLE_GLOBAL || !key || key->kind != PICKLE_TEXT ||
+        elements < 0 || key->text.size >= STORAGE_KEY_CAP || !key->text.size || memchr(key->text.data, 0, key->text.size))
         return fail_with(error, SEGRT_MALFORMED, "the pickle holds a reference that is not a storage");
     if (view && view->kind != PICKLE_NONE)
-        return fail_with(error, SEGRT_UNSUPPORTED, "a storage that is a view of another (PyTorch before 0.4): save the file again with a newer PyTorch");
+        return fail_with(error, SEGRT_UNSUPPORTED,
+                         "a storage that is a view of another (PyTorch before 0.4): save the file again with a newer PyTorch");
     for (size_t i = 0; !out->type && i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(type->global.name, rows[i].storage))
             out->type = tensor_type_named(rows[i].type);
@@ -96,12 +100,13 @@ static segrt_status read_torch(const reader *r, const pickle_value *arguments, t
         return fail_with(r->error, SEGRT_MALFORMED, "tensor '%s': its storage '%s' is missing in the file", r->name, reference.key);
     const uint64_t room = bytes_of_it.size / (uint64_t)reference.type->bytes;
     if (room < reference.elements)
-        return fail_at(r->error, SEGRT_MALFORMED, bytes_of_it.offset, "tensor '%s': its storage '%s' has %zu bytes, %llu elements of %s were announced", r->name,
-                       reference.key, bytes_of_it.size, (unsigned long long)reference.elements, reference.type->name);
+        return fail_at(r->error, SEGRT_MALFORMED, bytes_of_it.offset,
+                       "tensor '%s': its storage '%s' has %zu bytes, %llu elements of %s were announced", r->name, reference.key,
+                       bytes_of_it.size, (unsigned long long)reference.elements, reference.type->name);
     const int64_t needed = reach(t);
     if (needed < 0 || (uint64_t)needed + (uint64_t)offset > reference.elements)
-        return fail_at(r->error, SEGRT_MALFORMED, bytes_of_it.offset, "tensor '%s' reaches beyond the %llu elements of its storage", r->name,
-                       (unsigned long long)reference.elements);
+        return fail_at(r->error, SEGRT_MALFORMED, bytes_of_it.offset, "tensor '%s' reaches beyond the %llu elements of its storage",
+                       r->name, (unsigned long long)reference.elements);
     t->data = needed ? bytes_of_it.data + (size_t)offset * (size_t)reference.type->bytes : bytes_of_it.data;
     return SEGRT_OK;
 }
@@ -144,7 +149,8 @@ static segrt_status read_numpy(const reader *r, const pickle_value *state, tenso
         return broken(r, "its shape is not of whole numbers");
     const int64_t count = tensor_elements(t);
     if (count < 0 || (uint64_t)count != data->text.size / (uint64_t)type->bytes || data->text.size % (size_t)type->bytes)
-        return fail_with(r->error, SEGRT_MALFORMED, "tensor '%s' has %zu bytes, which its shape and type %s do not make", r->name, data->text.size, type->name);
+        return fail_with(r->error, SEGRT_MALFORMED, "tensor '%s' has %zu bytes, which its shape and type %s do not make", r->name,
+                         data->text.size, type->name);
     tensor_set_dense(t);
     if (fortran && fortran->kind == PICKLE_BOOL && fortran->integer) {
         int64_t stride = 1;
@@ -183,9 +189,10 @@ static segrt_status read_tensor(const reader *r, const pickle_value *v, tensor *
         return read_torch(r, v->object.arguments, t);
     if (is_numpy(v) && v->object.state)
         return read_numpy(r, v->object.state, t);
-    if (v && v->kind == PICKLE_OBJECT && v->object.callable->kind == PICKLE_GLOBAL && !strncmp(v->object.callable->global.module, "torch._utils", 12))
-        return fail_with(r->error, SEGRT_UNSUPPORTED, "tensor '%s' is made by %.60s.%.60s; dense tensors are read", r->name, v->object.callable->global.module,
-                         v->object.callable->global.name);
+    if (v && v->kind == PICKLE_OBJECT && v->object.callable->kind == PICKLE_GLOBAL &&
+        !strncmp(v->object.callable->global.module, "torch._utils", 12))
+        return fail_with(r->error, SEGRT_UNSUPPORTED, "tensor '%s' is made by %.60s.%.60s; dense tensors are read", r->name,
+                         v->object.callable->global.module, v->object.callable->global.name);
     *found = false;
     return SEGRT_OK;
 }
@@ -225,7 +232,8 @@ segrt_status tensors_of_pickle(checkpoint *out, const pickle_value *root, storag
     if (root->kind == PICKLE_OBJECT && !pickle_is_mapping(root)) {
         const pickle_value *made_by = root->object.callable;
         const bool named = made_by->kind == PICKLE_GLOBAL;
-        return fail_with(error, SEGRT_UNSUPPORTED, "the file holds a Python object (%.80s.%.80s), not its tensors: save model.state_dict() instead",
+        return fail_with(error, SEGRT_UNSUPPORTED,
+                         "the file holds a Python object (%.80s.%.80s), not its tensors: save model.state_dict() instead",
                          named ? made_by->global.module : "?", named ? made_by->global.name : "?");
     }
     const pickle_value *state = state_of(root);

@@ -33,7 +33,10 @@ static bool find_in_zip(void *container, const char *key, storage_bytes *out)
     return entry != NULL;
 }
 
-bool torch_zip_sniff(const void *data, size_t size) { return zip_sniff(data, size); }
+bool torch_zip_sniff(const void *data, size_t size)
+{
+    return zip_sniff(data, size);
+}
 
 /* The entry NAME/data.pkl, which also tells the archive's NAME. */
 static const zip_entry *find_root(zip_container *c)
@@ -43,7 +46,8 @@ static const zip_entry *find_root(zip_container *c)
     for (size_t i = 0; i < c->zip.count; i++) {
         const char *name = c->zip.entries[i].name;
         const size_t length = strlen(name);
-        if (length >= end && length - end < sizeof c->prefix && !strcmp(name + length - end, root) && (length == end || name[length - end - 1] == '/')) {
+        if (length >= end && length - end < sizeof c->prefix && !strcmp(name + length - end, root) &&
+            (length == end || name[length - end - 1] == '/')) {
             memcpy(c->prefix, name, length - end);
             c->prefix[length - end] = 0;
             return &c->zip.entries[i];
@@ -60,7 +64,8 @@ static segrt_status read_zip(checkpoint *out, arena *scratch, const file_map *fi
         return status;
     const zip_entry *root = find_root(&c);
     if (!root)
-        return fail_with(error, SEGRT_UNSUPPORTED, "a zip archive without data.pkl: not what torch.save writes (a TorchScript or another archive?)");
+        return fail_with(error, SEGRT_UNSUPPORTED,
+                         "a zip archive without data.pkl: not what torch.save writes (a TorchScript or another archive?)");
     char name[sizeof c.prefix + 16];
     snprintf(name, sizeof name, "%sbyteorder", c.prefix);
     const zip_entry *order = zip_find(&c.zip, name);
@@ -85,10 +90,13 @@ segrt_status torch_zip_read(checkpoint *out, const file_map *file, segrt_error *
 /* The pickled number 0x1950a86a20f9469cfc6c. */
 static const uint8_t legacy_magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
 
-bool torch_legacy_sniff(const void *data, size_t size) { return size >= sizeof legacy_magic && !memcmp(data, legacy_magic, sizeof legacy_magic); }
+bool torch_legacy_sniff(const void *data, size_t size)
+{
+    return size >= sizeof legacy_magic && !memcmp(data, legacy_magic, sizeof legacy_magic);
+}
 
 typedef struct legacy_container {
-    storage_bytes *storages;     /* [count], data NULL until found */
+    storage_bytes *storages; /* [count], data NULL until found */
     storage_reference *references;
     size_t count;
     text_index keys;
@@ -137,7 +145,8 @@ static segrt_status find_storages(legacy_container *c, const pickle_value *keys,
         const uint64_t elements = bytes_u64(b), size = (uint64_t)c->references[at].type->bytes;
         const uint64_t offset = b->at;
         if (elements > SIZE_MAX / size || !bytes_take(b, (size_t)(elements * size)))
-            return fail_at(error, SEGRT_MALFORMED, offset, "storage '%s' of %llu elements is not whole: the file is truncated", text, (unsigned long long)elements);
+            return fail_at(error, SEGRT_MALFORMED, offset, "storage '%s' of %llu elements is not whole: the file is truncated", text,
+                           (unsigned long long)elements);
         c->storages[at] = (storage_bytes){.data = b->begin + offset, .size = (size_t)(elements * size), .offset = offset};
     }
     return SEGRT_OK;

@@ -55,7 +55,9 @@ static segrt_status read_end64(directory *out, const file_map *file, uint64_t en
     *out = (directory){.count = bytes_u64(&b)};
     out->size = bytes_u64(&b);
     out->offset = bytes_u64(&b);
-    return bytes_ok(&b) && record == SIGNATURE_END64 ? SEGRT_OK : fail_at(error, SEGRT_MALFORMED, offset, "no zip64 end record at the place that its locator names");
+    return bytes_ok(&b) && record == SIGNATURE_END64
+               ? SEGRT_OK
+               : fail_at(error, SEGRT_MALFORMED, offset, "no zip64 end record at the place that its locator names");
 }
 
 /* The end record stands last, followed by a comment of its own length. */
@@ -123,7 +125,8 @@ static segrt_status read_entry(zip_entry *out, arena *memory, const file_map *fi
     if (flags & FLAG_ENCRYPTED)
         return fail_at(error, SEGRT_UNSUPPORTED, start, "zip entry '%.100s' is encrypted", out->name);
     if (method || packed != size)
-        return fail_at(error, SEGRT_UNSUPPORTED, start, "zip entry '%.100s' is compressed; torch.save stores: unpack the archive and pack it with `zip -0`", out->name);
+        return fail_at(error, SEGRT_UNSUPPORTED, start,
+                       "zip entry '%.100s' is compressed; torch.save stores: unpack the archive and pack it with `zip -0`", out->name);
     bytes local = at(file, offset);
     const uint32_t local_signature = bytes_u32(&local);
     bytes_take(&local, LOCAL_BYTES - 4 - 4);
@@ -133,7 +136,8 @@ static segrt_status read_entry(zip_entry *out, arena *memory, const file_map *fi
     out->size = (size_t)size;
     out->data = bytes_take(&local, (size_t)size);
     if (!bytes_ok(&local) || local_signature != SIGNATURE_LOCAL)
-        return fail_at(error, SEGRT_MALFORMED, start, "zip entry '%.100s' does not lie in the file at byte %llu", out->name, (unsigned long long)offset);
+        return fail_at(error, SEGRT_MALFORMED, start, "zip entry '%.100s' does not lie in the file at byte %llu", out->name,
+                       (unsigned long long)offset);
     return SEGRT_OK;
 }
 
@@ -147,10 +151,12 @@ segrt_status zip_read(zip_archive *out, arena *memory, const file_map *file, seg
     bytes whole = at(file, d.offset);
     bytes central = bytes_sub(&whole, d.size > SIZE_MAX ? SIZE_MAX : (size_t)d.size);
     if (!bytes_ok(&central) || d.count > d.size / CENTRAL_BYTES)
-        return fail_at(error, SEGRT_MALFORMED, d.offset, "the zip archive's directory of %llu bytes and %llu entries does not lie in the file",
-                       (unsigned long long)d.size, (unsigned long long)d.count);
+        return fail_at(error, SEGRT_MALFORMED, d.offset,
+                       "the zip archive's directory of %llu bytes and %llu entries does not lie in the file", (unsigned long long)d.size,
+                       (unsigned long long)d.count);
     if (d.count > ENTRY_CAP)
-        return fail_at(error, SEGRT_UNSUPPORTED, d.offset, "a zip archive of %llu entries; at most %d are read", (unsigned long long)d.count, (int)ENTRY_CAP);
+        return fail_at(error, SEGRT_UNSUPPORTED, d.offset, "a zip archive of %llu entries; at most %d are read",
+                       (unsigned long long)d.count, (int)ENTRY_CAP);
     const size_t count = (size_t)d.count;
     out->entries = arena_get(memory, count, sizeof *out->entries);
     text_entry *names = arena_get(memory, count, sizeof *names);

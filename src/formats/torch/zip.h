@@ -13,7 +13,7 @@ typedef struct zip_entry {
     const char *name;
     const uint8_t *data; /* in the file */
     size_t size;
-    uint64_t offset;     /* of data */
+    uint64_t offset; /* of data */
 } zip_entry;
 
 typedef struct zip_archive {

@@ -124,7 +124,7 @@ static void run_goldens(int how)
         if (good && how == FOLDED_AND_SIMPLIFIED)
             good = !onnx_graph_simplify(graph, &error);
         if (good)
-            good = !onnx_interpreter_open(&interpreter, graph, pool, 0, &error) && !onnx_interpreter_run(interpreter, x, 4, g->dims, &out, &error);
+            good = !onnx_interpreter_open(&interpreter, graph, pool, NULL, &error) && !onnx_interpreter_run(interpreter, x, 4, g->dims, &out, &error);
         if (!good)
             fail_msg("%s: %s", g->name, error.message);
         if (g->is_labels)

@@ -16,9 +16,10 @@ struct onnx_interpreter {
     op_memory memory;
 };
 
-#define WORK_LIMIT ((uint64_t)20 * 1000 * 1000 * 1000 * 1000) /* b5 at 4096 x 4096 is half of it */
+#define WORK_LIMIT ((uint64_t)20 * 1000 * 1000 * 1000 * 1000)
 
-segrt_status onnx_interpreter_open(onnx_interpreter **out, const onnx_graph *graph, segrt_pool *pool, size_t memory, segrt_error *error)
+segrt_status onnx_interpreter_open(onnx_interpreter **out, const onnx_graph *graph, segrt_pool *pool, const onnx_run_limits *limits,
+                                   segrt_error *error)
 {
     *out = NULL;
     segrt_error own = {0};
@@ -29,7 +30,7 @@ segrt_status onnx_interpreter_open(onnx_interpreter **out, const onnx_graph *gra
         return fail_memory(error, sizeof *in, "an ONNX interpreter");
     in->graph = graph;
     in->pool = pool;
-    in->memory = (op_memory){.limit = memory ? memory : (size_t)8 << 30, .work_limit = WORK_LIMIT};
+    in->memory = (op_memory){.limit = limits && limits->memory ? limits->memory : (size_t)8 << 30, .work_limit = limits && limits->work ? limits->work : WORK_LIMIT};
     in->rows = memory_get_cleared((size_t)graph->node_count, sizeof *in->rows);
     in->values = memory_get_cleared((size_t)graph->value_count, sizeof *in->values);
     in->uses = memory_get_cleared((size_t)graph->value_count, sizeof *in->uses);

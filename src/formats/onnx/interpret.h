@@ -19,10 +19,17 @@ typedef struct onnx_output {
     const int64_t *ints;  /* integer types and bool */
 } onnx_output;
 
-/* `graph` must outlive the interpreter and not be changed meanwhile; it may be folded or not.  `pool` may
- * be NULL.  memory: bytes of tensors that a run may hold at once, 0: 8 GiB.
+/* What a run may cost; 0: the default. */
+typedef struct onnx_run_limits {
+    size_t memory; /* bytes of tensors held at once, constants that need conversion included; 8 GiB */
+    uint64_t work; /* multiplications, and elements read and written; 2e13, which b5 at 4096 x 4096 takes half of */
+} onnx_run_limits;
+
+/* `graph` must outlive the interpreter and not be changed meanwhile; it may be folded or not.  `pool` and
+ * `limits` may be NULL.
  * Errors: UNSUPPORTED (the first node whose operator is not known, or not in this opset or form), NO_MEMORY. */
-segrt_status onnx_interpreter_open(onnx_interpreter **out, const onnx_graph *graph, segrt_pool *pool, size_t memory, segrt_error *error);
+segrt_status onnx_interpreter_open(onnx_interpreter **out, const onnx_graph *graph, segrt_pool *pool,
+                                   const onnx_run_limits *limits, segrt_error *error);
 void onnx_interpreter_close(onnx_interpreter *interpreter);
 
 /* Runs the graph, which must have one input of a float type.  input [dims[0]]..[dims[rank - 1]], float32.

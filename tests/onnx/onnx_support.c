@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "segrt/segrt.h"
+#include "npy_support.h"
 
 void message_free(message *m)
 {
@@ -187,85 +187,22 @@ bool file_exists(const char *path)
     return f != NULL;
 }
 
-static double element(const uint8_t *at, char kind, size_t width)
+bool numbers_load(numbers *out, const char *path)
 {
-    if (kind == 'f' && width == 4) {
-        float v;
-        memcpy(&v, at, 4);
-        return (double)v;
-    }
-    if (kind == 'f') {
-        double v;
-        memcpy(&v, at, 8);
-        return v;
-    }
-    int64_t v = 0;
-    memcpy(&v, at, width);
-    return (double)v;
-}
-
-bool npy_load(npy *out, const char *path)
-{
-    *out = (npy){.count = 1};
-    FILE *f = fopen(path, "rb");
-    uint8_t head[10];
-    if (!f)
+    *out = (numbers){0};
+    if (!file_exists(path))
         return false;
-    if (fread(head, 1, sizeof head, f) != sizeof head)
-        abort();
-    const size_t length = (size_t)(head[8] | head[9] << 8);
-    char *text = calloc(length + 1, 1);
-    if (!text || fread(text, 1, length, f) != length)
-        abort();
-    const char *type = strstr(text, "'descr': '") + 10, *shape = strstr(text, "'shape': (") + 10;
-    const size_t width = (size_t)(type[2] - '0');
-    for (char *end; *shape != ')'; shape = end + strspn(end, ", ")) {
-        out->dims[out->rank] = strtoll(shape, &end, 10);
-        out->count *= (size_t)out->dims[out->rank++];
-    }
-    uint8_t *raw = malloc(out->count * width);
-    out->data = malloc(out->count * sizeof *out->data);
-    if (!raw || !out->data || fread(raw, width, out->count, f) != out->count)
-        abort();
-    for (size_t i = 0; i < out->count; i++)
-        out->data[i] = element(raw + i * width, type[1], width);
-    free(raw);
-    free(text);
-    fclose(f);
+    npy array = npy_read(path);
+    out->rank = array.rank;
+    out->count = array.count;
+    out->data = malloc((array.count ? array.count : 1) * sizeof *out->data);
+    for (int d = 0; d < array.rank; d++)
+        out->dims[d] = (int64_t)array.shape[d];
+    for (size_t n = 0; n < array.count; n++)
+        out->data[n] = !strcmp(array.type, "<f4")   ? (double)array.f32[n]
+                       : !strcmp(array.type, "<f8") ? array.f64[n]
+                       : !strcmp(array.type, "|u1") ? (double)array.u8[n]
+                                                    : (double)array.i64[n];
+    npy_free(&array);
     return true;
 }
-
-/* --- allocation failures ------------------------------------------------------------------------ */
-
-static struct {
-    size_t made, alive, limit;
-} counter;
-
-static void *counted_allocate(void *user, size_t size, size_t alignment)
-{
-    (void)user;
-    if (counter.made++ >= counter.limit)
-        return NULL;
-    void *memory = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-    counter.alive += memory != NULL;
-    return memory;
-}
-
-static void counted_release(void *user, void *memory)
-{
-    (void)user;
-    counter.alive--;
-    free(memory);
-}
-
-void fail_allocations_from(size_t n)
-{
-    static const segrt_allocator counting = {.allocate = counted_allocate, .release = counted_release};
-    counter.made = counter.alive = 0;
-    counter.limit = n;
-    segrt_set_allocator(&counting);
-}
-
-void fail_no_allocations(void) { segrt_set_allocator(NULL); }
-size_t allocations_made(void) { return counter.made; }
-size_t allocations_alive(void) { return counter.alive; }

@@ -1,5 +1,5 @@
-/* onnx_support: what the ONNX tests share: a writer of Protocol Buffers messages, NumPy files, an allocator
- * that fails. */
+/* onnx_support: what the ONNX tests share: a writer of Protocol Buffers messages, and NumPy files as
+ * doubles. */
 #ifndef TESTS_ONNX_SUPPORT_H
 #define TESTS_ONNX_SUPPORT_H
 
@@ -40,20 +40,14 @@ message make_model(message graph, int64_t opset);
 /* Adds to a GraphProto. */
 enum { GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12, GRAPH_VALUE_INFO = 13 };
 
-/* A float32, float64, uint8 or int64 .npy file as doubles; false where it is absent. */
-typedef struct npy {
+/* A .npy file as doubles, whatever its type; false where it is absent. */
+typedef struct numbers {
     int rank;
     int64_t dims[8];
     size_t count;
     double *data; /* free() */
-} npy;
-bool npy_load(npy *out, const char *path);
-
-/* The library's allocations fail from the n-th (0-based) on; SIZE_MAX: never. */
-void fail_allocations_from(size_t n);
-void fail_no_allocations(void);
-size_t allocations_made(void);
-size_t allocations_alive(void);
+} numbers;
+bool numbers_load(numbers *out, const char *path);
 
 bool file_exists(const char *path);
 

@@ -43,7 +43,7 @@ static const golden goldens[] = {
 enum { AS_IT_IS, FOLDED, FOLDED_AND_SIMPLIFIED };
 
 /* Full-size logits' argmax from quarter logits: bilinear, half_pixel; -1 where two classes are as good as equal. */
-static int label_at(const npy *logits, size_t n, int64_t y, int64_t x, int64_t height, int64_t width)
+static int label_at(const numbers *logits, size_t n, int64_t y, int64_t x, int64_t height, int64_t width)
 {
     const int64_t classes = logits->dims[1], h = logits->dims[2], w = logits->dims[3];
     const double sy = fmax(((double)y + .5) * (double)h / (double)height - .5, 0), sx = fmax(((double)x + .5) * (double)w / (double)width - .5, 0);
@@ -64,7 +64,7 @@ static int label_at(const npy *logits, size_t n, int64_t y, int64_t x, int64_t h
     return best - second < 1e-4 ? -1 : label;
 }
 
-static void compare_logits(const golden *g, const onnx_output *out, const npy *expected)
+static void compare_logits(const golden *g, const onnx_output *out, const numbers *expected)
 {
     double difference = 0, norm = 0;
     assert_non_null(out->floats);
@@ -77,7 +77,7 @@ static void compare_logits(const golden *g, const onnx_output *out, const npy *e
         fail_msg("%s: relative error %.2e", g->name, sqrt(difference / norm));
 }
 
-static void compare_labels(const golden *g, const onnx_output *out, const npy *logits, const npy *slide)
+static void compare_labels(const golden *g, const onnx_output *out, const numbers *logits, const numbers *slide)
 {
     size_t different = 0;
     assert_non_null(out->ints);
@@ -98,22 +98,22 @@ static void run_goldens(int how)
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
         const golden *g = &goldens[i];
         char path[512];
-        npy input, expected, slide = {0};
+        numbers input, expected, slide = {0};
         segrt_error error = {0};
         file_map file = {0};
         onnx_graph *graph = NULL;
         onnx_interpreter *interpreter = NULL;
         const onnx_output *out = NULL;
         snprintf(path, sizeof path, TEST_SHARED "/goldens/input_%s.npy", g->input);
-        if (!npy_load(&input, path)) {
+        if (!numbers_load(&input, path)) {
             pool_close(pool);
             print_message("skipped: no %s\n", path);
             skip();
         }
         snprintf(path, sizeof path, TEST_SHARED "/goldens/%s/logits_%s.npy", g->family, g->input);
-        assert_true(npy_load(&expected, path));
+        assert_true(numbers_load(&expected, path));
         if (strstr(g->name, "slide_windows"))
-            assert_true(npy_load(&slide, TEST_SHARED "/goldens/nvlabs/slide_labels_64x96.npy"));
+            assert_true(numbers_load(&slide, TEST_SHARED "/goldens/nvlabs/slide_labels_64x96.npy"));
         snprintf(path, sizeof path, TEST_SHARED "/goldens/onnx/%s.onnx", g->name);
         float *x = malloc(input.count * sizeof *x);
         for (size_t n = 0; n < input.count; n++)

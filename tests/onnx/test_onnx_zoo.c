@@ -23,7 +23,7 @@ static double now(void)
 }
 
 /* Relative error (norm), or the share of labels that differ; -1 with `error` set where the file is refused. */
-static double error_of(const char *folder, const char *path, bool folds, const npy *input, const npy *expected, segrt_pool *pool, double *seconds, segrt_error *error)
+static double error_of(const char *folder, const char *path, bool folds, const numbers *input, const numbers *expected, segrt_pool *pool, double *seconds, segrt_error *error)
 {
     file_map file = {0};
     onnx_graph *graph = NULL;
@@ -70,14 +70,14 @@ static void check_folder(const char *folder, bool prints)
         const char *name = entries[e]->d_name;
         const size_t length = strlen(name);
         char path[1024];
-        npy input, expected;
+        numbers input, expected;
         if (length < 6 || strcmp(name + length - 5, ".onnx") != 0)
             continue;
         snprintf(path, sizeof path, "%s/%.*s.input.npy", folder, (int)length - 5, name);
-        if (!npy_load(&input, path))
+        if (!numbers_load(&input, path))
             continue;
         snprintf(path, sizeof path, "%s/%.*s.output.npy", folder, (int)length - 5, name);
-        assert_true(npy_load(&expected, path));
+        assert_true(numbers_load(&expected, path));
         snprintf(path, sizeof path, "%s/%s", folder, name);
         const bool is_half = strstr(name, "f16") != NULL, blocked = strstr(name, "ort_all") != NULL;
         for (int folds = 0; folds < 2; folds++) {

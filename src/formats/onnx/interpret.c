@@ -135,9 +135,12 @@ static segrt_status run_node(onnx_interpreter *in, int32_t n, segrt_error *error
         o->out[slot] = o->wanted[slot] ? &in->values[v] : &unread[slot];
         *o->out[slot] = (operand){.shape.rank = ONNX_UNKNOWN};
     }
+    const bool first_unread = o->out_count && !o->wanted[0];
     segrt_status status = op_prepare(in->rows[n], o);
     if (!status)
         status = op_execute(in->rows[n], o);
+    if (first_unread)
+        operand_drop(&in->memory, &unread[0]);
     for (int32_t slot = 0; slot < node->input_count && !status; slot++) {
         const int32_t v = node->inputs[slot];
         if (v >= 0 && --in->uses[v] == 0 && !g->values[v].constant && !g->values[v].is_output)

@@ -164,6 +164,12 @@ segrt_status op_execute(const op_row *row, op *o)
 {
     segrt_status status = SEGRT_OK;
     uint64_t elements = 0;
+    bool any = false;
+    for (int32_t slot = 0; slot < o->out_count; slot++)
+        any = any || o->wanted[slot];
+    if (!any)
+        return SEGRT_OK;
+    o->wanted[0] = true; /* what an operator is for is never left out */
     for (int32_t slot = 0; slot < o->in_count; slot++)
         elements += o->in[slot] ? o->in[slot]->count : 0;
     for (int32_t slot = 0; slot < o->out_count && !status; slot++) {
@@ -177,7 +183,7 @@ segrt_status op_execute(const op_row *row, op *o)
         elements += out->count;
     }
     status = op_work(o, elements + 1);
-    if (!status && !row->run && o->wanted[0]) {
+    if (!status && !row->run) {
         if (o->out[0]->count != o->in[0]->count)
             return op_fail(o, SEGRT_MALFORMED, "a view of %zu elements of a tensor of %zu", o->out[0]->count, o->in[0]->count);
         operand_share(o->out[0], o->in[0]);

@@ -212,9 +212,11 @@ segrt_status op_run_ms_attention(op *o)
         return op_fail(o, SEGRT_MALFORMED, "its bias has %zu elements for %zu", bias->count, all);
     if (!o->out[0]->count)
         return SEGRT_OK;
-    float *qkv = batch * tokens > SIZE_MAX / 8 / all ? NULL : op_scratch(o, batch * tokens * all);
+    if (batch * tokens > SIZE_MAX / 8 / all)
+        return op_fail(o, SEGRT_UNSUPPORTED, "its projections leave the address space");
+    float *qkv = op_scratch(o, batch * tokens * all);
     if (!qkv)
-        return op_fail(o, SEGRT_UNSUPPORTED, "its projections leave memory");
+        return o->error->status;
     for (size_t n = 0; n < batch * tokens * all; n++)
         qkv[n] = bias ? bias->f[n % all] : 0;
     const gemm g = {.m = batch * tokens, .n = all, .k = (size_t)x->shape.dims[2], .a = x->f, .a_row = (size_t)x->shape.dims[2], .a_column = 1, .b = o->in[1]->f,

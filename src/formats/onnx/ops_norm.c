@@ -81,8 +81,6 @@ segrt_status op_run_layer_norm(op *o)
         return op_fail(o, SEGRT_MALFORMED, "its scale has %zu and its bias %zu elements, not %zu", gamma->count, beta ? beta->count : width, width);
     const bool rms = is_rms(o);
     norm_job job = {x->f, gamma->f, beta ? beta->f : NULL, o->out[0]->f, NULL, NULL, width, onnx_attribute_float(o->node, "epsilon", 1e-5f), !rms};
-    if (!job.y)
-        return op_fail(o, SEGRT_UNSUPPORTED, "only its statistics are read");
     if (rms)
         job.inverse = o->out_count > 1 ? o->out[1]->f : NULL;
     else {
@@ -109,8 +107,6 @@ segrt_status op_run_skip_norm(op *o)
     const size_t width = x->shape.rank ? (size_t)x->shape.dims[x->shape.rank - 1] : 0;
     if (!width || gamma->count != width || (beta && beta->count != width) || (bias && bias->count != width) || !skip->count || x->count % skip->count)
         return op_fail(o, SEGRT_MALFORMED, "its inputs do not fit rows of %zu", width);
-    if (!o->out[0]->f)
-        return op_fail(o, SEGRT_UNSUPPORTED, "only its sum is read");
     float *own = NULL, *sum = o->out_count > 3 ? o->out[3]->f : NULL;
     if (!sum)
         sum = own = op_scratch(o, x->count);

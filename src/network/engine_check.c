@@ -122,7 +122,7 @@ static segrt_status check_preprocessing(const segrt_preprocessing *p, segrt_erro
         {"height", p->height, two, SIDE_CAP},
         {"multiple", p->multiple, p->resize == SEGRT_RESIZE_FIT, SIDE_CAP},
         {"window", p->window, 0, SIDE_CAP},
-        {"stride", p->stride, p->window > 0, p->window},
+        {"stride", p->stride, p->window > 0, p->window > 0 ? p->window : SIDE_CAP},
     };
     const segrt_status status = CHECK_RANGES(ranges, "preprocessing", -1, error);
     for (int c = 0; !status && c < 3; c++)

@@ -22,6 +22,7 @@ typedef struct label_output {
 } label_output;
 
 /* An operation's output as it becomes known, for bisecting: data [n][rows * columns][channels] float32.
+ * Of OP_KEYS that is K; of what is added to the residual stream, the stream.
  * Backends report the operations that they materialise; --no-fuse makes that all of them. */
 typedef void observe_fn(void *user, operation op, const float *data, int n, int h, int w, int channels);
 

@@ -96,11 +96,9 @@ static double stage_difference(const segrt_model *model, const network *net, con
 }
 
 /* The larger relative difference between folded and published: of the logits, or of a stage's output.  offsets: drawn
- * ones are set. */
-static double folded_against_published(const random_model *as, network_width width, bool offsets, const int size[3])
+ * ones are set.  Closes the model. */
+static double difference_of(segrt_model *model, network_width width, bool offsets, const int size[3])
 {
-    segrt_model *model = random_model_open(as);
-    assert_non_null(model);
     network *net;
     void *state;
     network_shape shape;
@@ -135,6 +133,45 @@ static double folded_against_published(const random_model *as, network_width wid
     free(expected);
     free(input);
     return difference;
+}
+
+static double folded_against_published(const random_model *as, network_width width, bool offsets, const int size[3])
+{
+    segrt_model *model = random_model_open(as);
+    assert_non_null(model);
+    return difference_of(model, width, offsets, size);
+}
+
+static void silence(const model_linear *l)
+{
+    memset((float *)l->weight, 0, (size_t)l->out * (size_t)l->in * sizeof(float));
+    memset((float *)l->bias, 0, (size_t)l->out * sizeof(float));
+}
+
+/* The parts of a block are silenced by their last map, so that what remains is one fold at work (patch embedding and
+ * stage norm are always there; the head's folds show in the logits alone). */
+static void each_fold_by_itself_agrees_to_1e_12(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool attention, feed_forward;
+    } rows[] = {{"patch embedding and head", false, false}, {"attention", true, false}, {"Mix-FFN", false, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int badly_scaled = 0; badly_scaled < 2; badly_scaled++) {
+            segrt_model *model = random_model_open(&(random_model){.badly_scaled = badly_scaled, .seed = 31 + i});
+            assert_non_null(model);
+            for (int s = 0; s < STAGES; s++)
+                for (int b = 0; b < model->stages[s].depth; b++) {
+                    if (!rows[i].attention)
+                        silence(&model->stages[s].blocks[b].project);
+                    if (!rows[i].feed_forward)
+                        silence(&model->stages[s].blocks[b].fc2);
+                }
+            const double difference = difference_of(model, NETWORK_F64, false, sizes[1]);
+            if (!(difference <= 1e-12))
+                fail_msg("%s: %.2e", rows[i].name, difference);
+        }
 }
 
 static void folded_and_published_agree_to_1e_12_for_every_structure_and_size(void **state)
@@ -180,6 +217,7 @@ static void weights_rounded_to_float32_stay_within_1e_6(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_fold_by_itself_agrees_to_1e_12),
         cmocka_unit_test(folded_and_published_agree_to_1e_12_for_every_structure_and_size),
         cmocka_unit_test(any_offsets_change_nothing),
         cmocka_unit_test(weights_rounded_to_float32_stay_within_1e_6),

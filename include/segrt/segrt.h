@@ -229,6 +229,24 @@ SEGRT_API const char *segrt_engine_class_name(const segrt_engine *engine, int32_
 SEGRT_API void segrt_engine_class_color(const segrt_engine *engine, int32_t label, uint8_t rgb[3]);
 SEGRT_API void segrt_engine_preprocessing(const segrt_engine *engine, segrt_preprocessing *preprocessing);
 
+/* -------------------------------------------------------------------------------------- export */
+
+/* How a model is written as an ONNX file for other runtimes. */
+typedef struct segrt_export_options {
+    size_t size;
+    bool folded;               /* the exact algebra that other runtimes lack (docs/export.md); else the network as published */
+    bool centred;              /* with `folded`: the head's levels centred, which 16-bit arithmetic needs */
+    bool labels;               /* out come labels [n][h][w] int64; else logits [n][classes][ceil(h/4)][ceil(w/4)] float32 */
+    segrt_shape shape;         /* n 0: any; h and w 0: any */
+    int32_t opset;             /* 11..22; 0: 17 */
+    bool float16;              /* weights and arithmetic; the input stays float32 */
+} segrt_export_options;
+
+/* Writes the model to `path` (aside, synced, renamed).  The graph's input is `input` [n][3][h][w], normalised as in
+ * training.  `options` may be NULL: as published, any shape.  Errors: ARGUMENT, SHAPE, NOT_SEGFORMER (a backbone),
+ * UNSUPPORTED (beyond float16's range, or 2 GiB), IO, NO_MEMORY. */
+SEGRT_API segrt_status segrt_model_export(const segrt_model *model, const segrt_export_options *options, const char *path, segrt_error *error);
+
 /* -------------------------------------------------------------------------------- pool, session */
 
 typedef struct segrt_pool segrt_pool;

@@ -12,6 +12,7 @@ static const struct {
 } commands[] = {
     {"segment", "pictures to masks and overlays", segment_command},
     {"build", "a model folded into an engine file", build_command},
+    {"export", "a model as an ONNX file for other runtimes", export_command},
     {"bench", "how fast a model runs here, and where the time goes", bench_command},
     {"eval", "a model's scores on pictures with labels", eval_command},
     {"inspect", "what a model or engine file is", inspect_command},

@@ -1,4 +1,5 @@
 /* prepare: a picture in memory to the pixels that the network sees.  API layer; see session.h. */
+#include "api/inside.h"
 #include "api/session.h"
 #include "api/sized.h"
 #include "image/image.h"
@@ -92,4 +93,12 @@ segrt_status session_prepare(segrt_session *session, const segrt_image *picture,
     if (!status && (fit_w != *w || fit_h != *h))
         status = resize(session, &session->resize, &session->input, p->resample, pixels, (int[]){fit_w, fit_h}, (int[]){*w, *h}, error);
     return status;
+}
+
+segrt_status session_pixels(segrt_session *session, const segrt_image *picture, const segrt_preprocessing *preprocessing, const uint8_t **pixels,
+                            int *w, int *h, segrt_error *error)
+{
+    segrt_preprocessing p;
+    const segrt_status status = session_preprocessing(session, preprocessing, &p, error);
+    return status ? status : session_prepare(session, picture, &p, pixels, w, h, error);
 }

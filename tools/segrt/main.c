@@ -14,6 +14,7 @@ static const struct {
     {"build", "a model folded into an engine file", build_command},
     {"export", "a model as an ONNX file for other runtimes", export_command},
     {"bench", "how fast a model runs here, and where the time goes", bench_command},
+    {"compare", "how far two models, tensors or masks are apart", compare_command},
     {"eval", "a model's scores on pictures with labels", eval_command},
     {"inspect", "what a model or engine file is", inspect_command},
 };

@@ -213,11 +213,12 @@ typedef struct segrt_shape { int32_t n, h, w; } segrt_shape; /* pictures, rows, 
 typedef struct segrt_build_options {
     size_t size;
     segrt_precision precision;
-    segrt_shape min, opt, max; /* the shapes that sessions may run; all zero: any */
+    segrt_shape min, opt, max; /* the shapes that sessions may run; all zero: any; one given: that one alone; no opt: max */
     const char *command;       /* provenance: written into the file as it is, may be NULL */
 } segrt_build_options;
 
-/* Folds the model's weights; the model may be closed afterwards.  `options` may be NULL. */
+/* Folds the model's weights, and measures the means of stage outputs on a small drawn picture (docs/numerics.md: centring);
+ * the model may be closed afterwards.  `options` may be NULL. */
 SEGRT_API segrt_status segrt_engine_build(segrt_engine **out, const segrt_model *model, const segrt_build_options *options, segrt_error *error);
 SEGRT_API segrt_status segrt_engine_open(segrt_engine **out, const char *path, segrt_error *error);
 /* Written aside, synced and renamed: `path` holds the whole engine or what it held before. */

@@ -37,4 +37,4 @@ if [ ${#photos[@]} -eq 0 ]; then
     fi
     photos=("$photo")
 fi
-"$segrt" segment "${photos[@]}" -o out
+"$segrt" segment "${photos[@]}" -o "$PWD/out"

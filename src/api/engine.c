@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/sized.h"
+#include "base/sized.h"
 #include "backend/backend.h"
 #include "network/centring.h"
 #include "network/engine_file.h"

@@ -3,7 +3,7 @@
 #include "export/emit.h"
 
 #include "api/engine.h"
-#include "api/sized.h"
+#include "base/sized.h"
 
 segrt_status segrt_model_export(const segrt_model *model, const segrt_export_options *options, const char *path, segrt_error *error)
 {

@@ -1,7 +1,7 @@
 /* prepare: a picture in memory to the pixels that the network sees.  API layer; see session.h. */
 #include "api/inside.h"
 #include "api/session.h"
-#include "api/sized.h"
+#include "base/sized.h"
 #include "image/image.h"
 
 enum { ROWS_A_PIECE = 64 };

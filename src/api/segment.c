@@ -2,7 +2,7 @@
 #include <time.h>
 
 #include "api/session.h"
-#include "api/sized.h"
+#include "base/sized.h"
 #include "image/image.h"
 
 static double milliseconds(void)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "api/inside.h"
-#include "api/sized.h"
+#include "base/sized.h"
 #include "image/image.h"
 
 /* "cuda:1" -> the backend and its ordinal. */

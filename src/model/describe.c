@@ -2,13 +2,13 @@
 #include <string.h>
 
 #include "base/sha256.h"
+#include "base/sized.h"
 #include "image/palette.h"
 #include "model/model.h"
 
 void segrt_model_describe(const segrt_model *model, segrt_model_info *info)
 {
     segrt_model_info whole = {
-        .size = info->size,
         .family = model->family,
         .variant = model->variant,
         .classes = model->class_count,
@@ -22,7 +22,7 @@ void segrt_model_describe(const segrt_model *model, segrt_model_info *info)
         whole.heads[i] = model->stages[i].heads;
         whole.reduction[i] = model->stages[i].reduction;
     }
-    memcpy(info, &whole, info->size < sizeof whole ? info->size : sizeof whole);
+    sized_write(info, &whole, sizeof whole);
 }
 
 const char *segrt_model_class_name(const segrt_model *model, int32_t label)
@@ -40,10 +40,7 @@ void segrt_model_class_color(const segrt_model *model, int32_t label, uint8_t rg
 
 void segrt_model_preprocessing(const segrt_model *model, segrt_preprocessing *preprocessing)
 {
-    const size_t size = preprocessing->size < sizeof *preprocessing ? preprocessing->size : sizeof *preprocessing;
-    memcpy(preprocessing, &model->preprocessing, size);
-    if (size >= sizeof preprocessing->size)
-        preprocessing->size = size;
+    sized_write(preprocessing, &model->preprocessing, sizeof *preprocessing);
 }
 
 void model_digest(const segrt_model *model, char hex[MODEL_DIGEST])

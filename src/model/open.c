@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "formats/json.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/torch/torch.h"
@@ -280,9 +281,9 @@ static segrt_status open_any(segrt_model **out, const char *path, const segrt_fi
 {
     *out = NULL;
     opening o = {.error = error};
-    segrt_status status;
-    if (options)
-        memcpy(&o.options, options, options->size < sizeof o.options ? options->size : sizeof o.options);
+    segrt_status status = sized_read(&o.options, sizeof o.options, options, "segrt_model_options", error);
+    if (status)
+        return status;
     for (int i = 0; i < STAGES; i++)
         if (o.options.heads[i] < 0)
             return fail_with(error, SEGRT_ARGUMENT, "%d attention heads in stage %d", (int)o.options.heads[i], i);

@@ -341,6 +341,7 @@ static void what_is_not_a_model_is_refused_as_such(void **state)
     assert_non_null(strstr(error.message, "the folder holds no model.safetensors"));
     assert_int_equal(segrt_model_open(&model, "", NULL, NULL), SEGRT_ARGUMENT);
     assert_int_equal(segrt_model_open(NULL, "x", NULL, NULL), SEGRT_ARGUMENT);
+    assert_int_equal(segrt_model_open(&model, HF, &(segrt_model_options){.random_head_classes = 3}, NULL), SEGRT_ARGUMENT); /* no size */
     assert_int_equal(segrt_model_open_files(&model, NULL, 0, NULL, NULL), SEGRT_ARGUMENT);
 }
 

@@ -67,6 +67,20 @@ static void a_lone_weights_file_needs_no_config(void **state)
     file_map_close(&file);
 }
 
+static void a_caller_compiled_against_an_older_header_gets_its_fields_only(void **state)
+{
+    (void)state;
+    segrt_model *model = open_data("hf");
+    segrt_model_info info;
+    memset(&info, 0x55, sizeof info);
+    info.size = offsetof(segrt_model_info, classes);
+    segrt_model_describe(model, &info);
+    assert_string_equal(info.variant, "custom");
+    assert_int_equal(info.classes, 0x55555555);
+    assert_int_equal(info.size, offsetof(segrt_model_info, classes));
+    segrt_model_close(model);
+}
+
 static void a_missing_path_is_an_io_error_that_names_it(void **state)
 {
     (void)state;
@@ -82,6 +96,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hugging_face_folder_is_opened_with_names_and_preprocessing),
         cmocka_unit_test(a_lone_weights_file_needs_no_config),
+        cmocka_unit_test(a_caller_compiled_against_an_older_header_gets_its_fields_only),
         cmocka_unit_test(a_missing_path_is_an_io_error_that_names_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

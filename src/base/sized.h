@@ -1,6 +1,6 @@
-/* sized: reading and writing the public structures that begin with a `size` field.  API layer. */
-#ifndef SEGRT_API_SIZED_H
-#define SEGRT_API_SIZED_H
+/* sized: reading and writing the public structures that begin with a `size` field.  Base layer. */
+#ifndef SEGRT_BASE_SIZED_H
+#define SEGRT_BASE_SIZED_H
 
 #include <string.h>
 

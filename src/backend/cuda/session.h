@@ -1,0 +1,40 @@
+/* session: the state behind the CUDA backend's table: a device, a stream, packed weights and the latest plans. */
+#ifndef SEGRT_CUDA_SESSION_H
+#define SEGRT_CUDA_SESSION_H
+
+#include "backend/cuda/plan.h"
+
+enum { SESSION_PLANS = 8 };
+
+typedef struct cuda_session {
+    const network *net;
+    device on;
+    numeric type;
+    bool fused, profiled, lost; /* lost: the device failed; nothing on it can be used any more */
+    cudaStream_t stream;
+    packed weights;
+    unsigned *counters;
+    void *workspace;
+    size_t workspace_bytes;
+    plan plans[SESSION_PLANS];
+    plan *latest;
+    uint64_t clock;
+    void *pinned;               /* host memory that copies go through */
+    size_t pinned_bytes;
+    arena profile_memory;
+    backend_profile_row *profile;
+    size_t profile_count;
+    double gpu_seconds;         /* of the latest run: kernels alone */
+    cudaEvent_t begin, end;
+    char description[160];
+} cuda_session;
+
+extern const backend cuda_backend_table;
+
+/* For benchmarks: replays the latest plan's graph `count` times and gives each replay's milliseconds by events. */
+segrt_status cuda_session_time(cuda_session *s, int count, float *milliseconds, segrt_error *error);
+
+/* Milliseconds of each step of the latest plan, launched `count` times in a row; what the run computes is lost. */
+segrt_status cuda_session_time_steps(cuda_session *s, int count, float *milliseconds, segrt_error *error);
+
+#endif

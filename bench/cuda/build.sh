@@ -5,12 +5,12 @@ out=$(realpath -m "$1") arch=${2:-90a}
 cd "$(dirname "$0")/../.."
 mkdir -p "$out"
 export PATH=/usr/local/cuda/bin:$PATH
-for f in src/backend/cuda/*.cu; do
-    o=$out/$(basename "$f").o
-    if [ ! -e "$o" ] || [ -n "$(find src/backend/cuda -name '*.cuh' -newer "$o" -o -name 'kernels.h' -newer "$o" -o -path "$f" -newer "$o")" ]; then
-        echo "nvcc -std=c++17 -O3 -lineinfo -gencode=arch=compute_$arch,code=sm_$arch -Isrc -Iinclude -c $f -o $o"
-    fi
-done | xargs -P "${JOBS:-2}" -I{} bash -c '{}'
-gcc -std=gnu17 -O2 -ffp-contract=off -fno-math-errno -D_GNU_SOURCE -Isrc -Iinclude -Itests -isystem /usr/local/cuda/include -c -fdiagnostics-color=never \
-    src/base/*.c src/network/*.c src/backend/reference/*.c src/backend/cuda/*.c tests/model_support.c bench/cuda/harness.c 2>&1 && mv ./*.o "$out"/
+{
+    for f in src/backend/cuda/*_f16.cu src/backend/cuda/*_*.cu src/backend/cuda/*.cu; do
+        echo "nvcc -std=c++17 -O3 -lineinfo -gencode=arch=compute_$arch,code=sm_$arch -Isrc -Iinclude -Xptxas -v -c $f -o $out/$(basename "$f").o 2> $out/$(basename "$f").log || { cat $out/$(basename "$f").log; exit 255; }"
+    done
+    for f in src/base/*.c src/network/*.c src/backend/reference/*.c src/backend/cuda/*.c tests/model_support.c bench/cuda/harness.c; do
+        echo "gcc -std=gnu17 -O2 -ffp-contract=off -fno-math-errno -D_GNU_SOURCE -Isrc -Iinclude -Itests -isystem /usr/local/cuda/include -c $f -o $out/$(echo "$f" | tr / _).o"
+    done
+} | awk '!seen[$0]++' | xargs -d '\n' -P "${JOBS:-2}" -I{} bash -c '{}'
 nvcc -o "$out/harness" "$out"/*.o -cudart static -lpthread -lm -ldl

@@ -89,7 +89,8 @@ static void compare(const char *name, const shape_row *shape, const char *precis
     int reported = 0, found = 0;
     for (int i = 0; i < got->count; i++)
         for (int j = 0; j < want->count; j++) {
-            if (memcmp(&got->at[i].op, &want->at[j].op, sizeof(operation)))
+            const operation a = got->at[i].op, b = want->at[j].op;
+            if (a.kind != b.kind || a.stage != b.stage || a.block != b.block)
                 continue;
             found++;
             const double d = got->at[i].size == want->at[j].size ? distance(got->at[i].data, want->at[j].data, got->at[i].size) : 1e31;

@@ -22,14 +22,5 @@ template <numeric N> cudaError_t launch_type(const float *from, void *to, size_t
 
 cudaError_t convert_launch(const float *from, void *to, size_t count, numeric type, cudaStream_t stream)
 {
-    switch (type) {
-    case NUMERIC_F16:
-        return launch_type<NUMERIC_F16>(from, to, count, stream);
-    case NUMERIC_BF16:
-        return launch_type<NUMERIC_BF16>(from, to, count, stream);
-    case NUMERIC_TF32:
-        return launch_type<NUMERIC_TF32>(from, to, count, stream);
-    default:
-        return launch_type<NUMERIC_F32>(from, to, count, stream);
-    }
+    return dispatch(type, [&](auto n) { return launch_type<n()>(from, to, count, stream); });
 }

@@ -59,14 +59,5 @@ template <numeric N> __global__ void __launch_bounds__(32 * COLUMNS) depthwise(c
 cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const launch *how)
 {
     const dim3 grid((args->width + 127) / 128, (args->w + COLUMNS - 1) / COLUMNS, (args->h + STRIP - 1) / STRIP * args->images);
-    switch (type) {
-    case NUMERIC_F16:
-        return start(depthwise<NUMERIC_F16>, grid, 32 * COLUMNS, 0, how, *args);
-    case NUMERIC_BF16:
-        return start(depthwise<NUMERIC_BF16>, grid, 32 * COLUMNS, 0, how, *args);
-    case NUMERIC_TF32:
-        return start(depthwise<NUMERIC_TF32>, grid, 32 * COLUMNS, 0, how, *args);
-    default:
-        return start(depthwise<NUMERIC_F32>, grid, 32 * COLUMNS, 0, how, *args);
-    }
+    return dispatch(type, [&](auto n) { return start(depthwise<n()>, grid, 32 * COLUMNS, 0, how, *args); });
 }

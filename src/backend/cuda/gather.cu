@@ -35,14 +35,5 @@ cudaError_t gather_launch(const gather_args *args, numeric type, const launch *h
 {
     const size_t count = (size_t)args->images * args->out_h * args->out_w * (args->ldo / 2), blocks = (count + 1023) / 1024;
     const dim3 grid((unsigned)(blocks < 65536 ? blocks : 65536));
-    switch (type) {
-    case NUMERIC_F16:
-        return start(gather<NUMERIC_F16>, grid, 256, 0, how, *args);
-    case NUMERIC_BF16:
-        return start(gather<NUMERIC_BF16>, grid, 256, 0, how, *args);
-    case NUMERIC_TF32:
-        return start(gather<NUMERIC_TF32>, grid, 256, 0, how, *args);
-    default:
-        return start(gather<NUMERIC_F32>, grid, 256, 0, how, *args);
-    }
+    return dispatch(type, [&](auto n) { return start(gather<n()>, grid, 256, 0, how, *args); });
 }

@@ -53,7 +53,8 @@ typedef struct gemm_args {
     float *partial;       /* [splits][m][n] where rows are not finished at once */
     unsigned *counters;   /* [m tiles], zero before and after */
     int m, n, k, lda, ldw, ldo;
-    int tile, splits;     /* chosen by gemm_choose */
+    int tile, splits;     /* chosen by gemm_choose, and: */
+    bool together;        /* the blocks that share rows are a cluster */
     /* gathered convolution: k = (ky * kernel + kx) * channels + channel */
     int kernel, stride, pad, in_h, in_w, out_h, out_w, channels; /* kernel 0: a is a plain matrix */
     gemm_end end;
@@ -73,9 +74,13 @@ typedef struct gemm_args {
     bool plain;
 } gemm_args;
 
-/* Sets tile and splits for a device of `processors` multiprocessors; returns the floats that `partial` needs. */
-size_t gemm_choose(gemm_args *args, numeric type, int processors);
+/* Sets tile, splits and together for a device of `processors` multiprocessors; returns the floats that `partial` needs. */
+size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters);
 cudaError_t gemm_launch(const gemm_args *args, numeric type, const launch *how);
+cudaError_t gemm_launch_f16(const gemm_args *args, const launch *how);
+cudaError_t gemm_launch_bf16(const gemm_args *args, const launch *how);
+cudaError_t gemm_launch_tf32(const gemm_args *args, const launch *how);
+cudaError_t gemm_launch_f32(const gemm_args *args, const launch *how);
 const char *gemm_name(const gemm_args *args);
 
 /* ---------------------------------------------------------------------------------------- attend */
@@ -92,12 +97,17 @@ typedef struct attend_args {
     const float *out_bias; /* [ldo], with x */
     int images, tokens, nkeys, key_pitch, heads, head; /* head: 32, 64 or 128, padded */
     int ldq, ldk, ldo, ldw, k; /* k: columns of q that are used (with weight: its inner width) */
-    int rows;              /* of a tile: 64 or 128, chosen by attend_choose */
+    int rows;              /* of a tile: 64 or 128, chosen by attend_choose, and: */
+    bool wide;             /* products of four warps (wgmma) */
     float eps, inverse_width;
 } attend_args;
 
-void attend_choose(attend_args *args, numeric type, int processors);
+void attend_choose(attend_args *args, numeric type, int processors, bool wide);
 cudaError_t attend_launch(const attend_args *args, numeric type, const launch *how);
+cudaError_t attend_launch_f16(const attend_args *args, const launch *how);
+cudaError_t attend_launch_bf16(const attend_args *args, const launch *how);
+cudaError_t attend_launch_tf32(const attend_args *args, const launch *how);
+cudaError_t attend_launch_f32(const attend_args *args, const launch *how);
 
 /* ------------------------------------------------------------------------------------- depthwise */
 
@@ -136,6 +146,28 @@ typedef struct merge_args {
 } merge_args;
 
 cudaError_t merge_launch(const merge_args *args, numeric type, const launch *how);
+
+/* logits = classifier ReLU(weight features + sum over levels 1..3 of up(level) + bias) + class_bias */
+typedef struct pixels_args {
+    const void *features;   /* T [images * h[0] * w[0]][k] */
+    const void *weight;     /* T [width][ldw] */
+    const void *level[4];   /* T [images * h * w][width]; level[0] is made here */
+    const float *bias;      /* [width] */
+    const void *classifier; /* T [class_ld][ldc] */
+    const float *class_bias; /* [class_ld] */
+    float *logits;          /* [images * h[0] * w[0]][class_ld] */
+    int images, h[4], w[4], k, ldw, ldc, width, class_ld;
+} pixels_args;
+
+enum {
+    PIXELS_CLASSES = 160,
+    PIXELS_NEAR_1 = 6 * 10, PIXELS_NEAR_2 = 4 * 6, PIXELS_NEAR_3 = 3 * 4, /* tokens of each smaller level that 8 x 16 tokens need */
+    PIXELS_NEAR = PIXELS_NEAR_1 + PIXELS_NEAR_2 + PIXELS_NEAR_3,
+};
+
+/* Whether the kernel takes these widths and sizes. */
+bool pixels_fits(const pixels_args *args, numeric type);
+cudaError_t pixels_launch(const pixels_args *args, numeric type, const launch *how);
 
 typedef struct label_args {
     const float *logits; /* [images][h][w][ld] */

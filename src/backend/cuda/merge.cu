@@ -40,14 +40,5 @@ cudaError_t merge_launch(const merge_args *args, numeric type, const launch *how
 {
     const size_t count = (size_t)args->images * args->h[0] * args->w[0] * (args->ld / 4), blocks = (count + 1023) / 1024;
     const dim3 grid((unsigned)(blocks < 65536 ? blocks : 65536));
-    switch (type) {
-    case NUMERIC_F16:
-        return start(merge<NUMERIC_F16>, grid, 256, 0, how, *args);
-    case NUMERIC_BF16:
-        return start(merge<NUMERIC_BF16>, grid, 256, 0, how, *args);
-    case NUMERIC_TF32:
-        return start(merge<NUMERIC_TF32>, grid, 256, 0, how, *args);
-    default:
-        return start(merge<NUMERIC_F32>, grid, 256, 0, how, *args);
-    }
+    return dispatch(type, [&](auto n) { return start(merge<n()>, grid, 256, 0, how, *args); });
 }

@@ -247,26 +247,59 @@ __device__ __forceinline__ float sum_over_warp(float v)
 
 __device__ __forceinline__ float inverse_rms(float squares, float inverse_width, float eps) { return 1.0f / sqrtf(squares * inverse_width + eps); }
 
-/* Launches with the attribute that lets a kernel start before the one before it has ended. */
+/* Calls `f` with the numeric mode as a compile-time constant: dispatch(type, [&](auto n) { return ...<n()>(...); }). */
+template <numeric N> struct mode {
+    constexpr numeric operator()() const { return N; }
+};
+
+template <typename F> cudaError_t dispatch(numeric type, F f)
+{
+    switch (type) {
+    case NUMERIC_F16:
+        return f(mode<NUMERIC_F16>());
+    case NUMERIC_BF16:
+        return f(mode<NUMERIC_BF16>());
+    case NUMERIC_TF32:
+        return f(mode<NUMERIC_TF32>());
+    default:
+        return f(mode<NUMERIC_F32>());
+    }
+}
+
+/* Launches with the attribute that lets a kernel start before the one before it has ended; `cluster`: all blocks of the
+ * same y are one. */
 template <typename... P, typename... A>
-static inline cudaError_t start(void (*kernel)(P...), dim3 grid, int threads, size_t shared, const launch *how, A... arguments)
+static inline cudaError_t start_cluster(void (*kernel)(P...), dim3 grid, int threads, size_t shared, const launch *how, bool cluster, A... arguments)
 {
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = dim3((unsigned)threads);
     config.dynamicSmemBytes = shared;
     config.stream = how->stream;
-    cudaLaunchAttribute attribute = {};
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-    config.attrs = &attribute;
-    config.numAttrs = how->overlap ? 1 : 0;
+    cudaLaunchAttribute attributes[2] = {};
+    config.attrs = attributes;
+    if (how->overlap) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    if (cluster) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attributes[config.numAttrs].val.clusterDim.x = grid.x;
+        attributes[config.numAttrs].val.clusterDim.y = 1;
+        attributes[config.numAttrs++].val.clusterDim.z = grid.z;
+    }
     if (shared > 48 * 1024) {
         const cudaError_t raised = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
         if (raised != cudaSuccess)
             return raised;
     }
     return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+template <typename... P, typename... A>
+static inline cudaError_t start(void (*kernel)(P...), dim3 grid, int threads, size_t shared, const launch *how, A... arguments)
+{
+    return start_cluster(kernel, grid, threads, shared, how, false, arguments...);
 }
 
 #endif

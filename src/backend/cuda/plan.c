@@ -80,7 +80,7 @@ static void finish_gemm(layout *l, step *s)
 {
     gemm_args *g = &s->args.gemm;
     const size_t mark = l->at;
-    g->partial = take(l, gemm_choose(g, l->type, l->maker->processors) * sizeof(float));
+    g->partial = take(l, gemm_choose(g, l->type, l->maker->processors, l->maker->clusters) * sizeof(float));
     g->counters = l->maker->counters;
     l->at = mark;
     s->name = gemm_name(g);
@@ -289,7 +289,7 @@ static void add_attention(layout *l, int i, int b)
         a->x = l->x;
         a->out_bias = w->out_bias;
     }
-    attend_choose(a, l->type, l->maker->processors);
+    attend_choose(a, l->type, l->maker->processors, l->maker->wide);
     const operation attended = {.kind = OP_ATTEND, .stage = (int8_t)i, .block = (int16_t)b};
     s->leaves[0] = one ? leaves(attended, l->x, NUMERIC_F32, grid, stage->width, at->width) : leaves(attended, heads, l->type, grid, stage->width, at->inner);
     if (!one) {
@@ -345,7 +345,17 @@ static void add_head(layout *l)
     const int rows0 = p->key.n * first.h * first.w;
     void *level[STAGES];
     step *s;
-    for (int i = STAGES - 1; i >= 0; i--) {
+    float *logits = take(l, (size_t)rows0 * (size_t)w->class_ld * sizeof(float));
+    l->logits = logits;
+    pixels_args all = {.features = l->stage_out[0], .weight = w->level[0].at, .bias = w->bias, .classifier = w->classifier.at, .class_bias = w->classifier_bias,
+                       .logits = logits, .images = p->key.n, .k = w->stages[0].width, .ldw = w->level[0].ld, .ldc = w->classifier.ld, .width = w->head_width,
+                       .class_ld = w->class_ld};
+    for (int i = 0; i < STAGES; i++) {
+        all.h[i] = p->shape.stage[i].h;
+        all.w[i] = p->shape.stage[i].w;
+    }
+    const bool together = l->maker->fused && !w->inner_width && pixels_fits(&all, l->type);
+    for (int i = STAGES - 1; i >= (together ? 1 : 0); i--) {
         const stage_shape grid = p->shape.stage[i];
         const int rows = p->key.n * grid.h * grid.w;
         level[i] = take_rows(l, (size_t)rows, w->head_width);
@@ -367,6 +377,16 @@ static void add_head(layout *l)
         s->leaves[0] = leaves(s->first, level[i], l->type, grid, net->head.width, w->head_width);
         l->at = mark;
     }
+    const operation classified = {.kind = OP_CLASSIFY, .stage = -1, .block = -1};
+    if (together) {
+        s = add(l, STEP_PIXELS, OP_LEVEL, 0, -1, 3);
+        s->name = "level, merge, classify";
+        s->args.pixels = all;
+        for (int i = 1; i < STAGES; i++)
+            s->args.pixels.level[i] = level[i];
+        s->leaves[0] = leaves(classified, logits, NUMERIC_F32, first, net->classes, w->class_ld);
+        return;
+    }
     void *merged = take_rows(l, (size_t)rows0, w->head_width);
     s = add(l, STEP_MERGE, OP_MERGE, -1, -1, 1);
     s->name = "merge";
@@ -377,13 +397,11 @@ static void add_head(layout *l)
         s->args.merge.w[i] = p->shape.stage[i].w;
     }
     s->leaves[0] = leaves(s->first, merged, l->type, first, net->head.width, w->head_width);
-    float *logits = take(l, (size_t)rows0 * (size_t)w->class_ld * sizeof(float));
     s = add(l, STEP_GEMM, OP_CLASSIFY, -1, -1, 1);
     s->args.gemm = linear(merged, w->head_width, w->classifier, rows0, w->classifier_bias, logits, w->class_ld);
     s->args.gemm.end = GEMM_FLOAT;
     finish_gemm(l, s);
-    s->leaves[0] = leaves(s->first, logits, NUMERIC_F32, first, net->classes, w->class_ld);
-    l->logits = logits;
+    s->leaves[0] = leaves(classified, logits, NUMERIC_F32, first, net->classes, w->class_ld);
 }
 
 static void add_ending(layout *l)
@@ -489,6 +507,8 @@ cudaError_t step_launch(const step *s, numeric type, const launch *how)
         return depthwise_launch(&s->args.depthwise, type, how);
     case STEP_MERGE:
         return merge_launch(&s->args.merge, type, how);
+    case STEP_PIXELS:
+        return pixels_launch(&s->args.pixels, type, how);
     case STEP_LABEL:
         return label_launch(&s->args.label, how);
     case STEP_PLANES:

@@ -8,7 +8,7 @@
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/packed.h"
 
-typedef enum step_kind { STEP_GATHER, STEP_GEMM, STEP_ATTEND, STEP_DEPTHWISE, STEP_MERGE, STEP_LABEL, STEP_PLANES } step_kind;
+typedef enum step_kind { STEP_GATHER, STEP_GEMM, STEP_ATTEND, STEP_DEPTHWISE, STEP_MERGE, STEP_PIXELS, STEP_LABEL, STEP_PLANES } step_kind;
 
 /* What a step leaves in device memory, for observers. */
 typedef struct seen {
@@ -33,6 +33,7 @@ typedef struct step {
         attend_args attend;
         depthwise_args depthwise;
         merge_args merge;
+        pixels_args pixels;
         label_args label;
         planes_args planes;
     } args;
@@ -66,6 +67,8 @@ typedef struct plan_maker {
     const network *net;
     const packed *weights;
     int processors;
+    bool clusters; /* of blocks: compute capability 9.0 on */
+    bool wide;     /* products of four warps: 9.0 itself */
     bool fused;
     unsigned *counters; /* [PLAN_COUNTERS], zero */
 } plan_maker;

@@ -152,7 +152,7 @@ static segrt_status find_plan(cuda_session *s, const plan_key *key, segrt_error 
     }
     s->latest = NULL;
     plan_close(oldest);
-    const plan_maker maker = {.net = s->net, .weights = &s->weights, .processors = s->on.processors, .fused = s->fused, .counters = s->counters};
+    const plan_maker maker = {.net = s->net, .weights = &s->weights, .processors = s->on.processors, .clusters = s->on.major >= 9, .wide = s->on.major == 9, .fused = s->fused, .counters = s->counters};
     segrt_status status = plan_lay_out(oldest, &maker, key, NULL, error);
     const size_t bytes = oldest->bytes;
     if (!status && bytes > s->workspace_bytes) { /* plans point into the workspace */
@@ -291,7 +291,7 @@ static segrt_status run_observed(cuda_session *s, const backend_run *run, segrt_
 
 static bool same_rows(const backend_profile_row *row, const step *at)
 {
-    return row->kernel == at->name && !memcmp(&row->first, &at->first, sizeof row->first) && row->count == at->count;
+    return row->kernel == at->name && row->first.kind == at->first.kind && row->first.stage == at->first.stage && row->count == at->count;
 }
 
 /* Step by step with an event between steps. */

@@ -1,0 +1,21 @@
+/* gemm_tiles: the tile sizes of gemm.cuh, and what they need. */
+#ifndef SEGRT_CUDA_GEMM_TILES_CUH
+#define SEGRT_CUDA_GEMM_TILES_CUH
+
+/* rows, columns, rows and columns of a warp, stages */
+#define TILE_128x128 128, 128, 64, 32, 3
+#define TILE_128x64 128, 64, 64, 32, 4
+#define TILE_64x64 64, 64, 32, 32, 4
+
+namespace {
+
+constexpr int SLICE = 128; /* bytes of k that a stage holds */
+constexpr int STEPS = SLICE / 32;
+
+__host__ __device__ constexpr int threads_of(int bm, int bn, int wm, int wn) { return bm / wm * (bn / wn) * 32; }
+__host__ __device__ constexpr int shared_of(int bm, int bn, int stages) { return (bm + bn) * SLICE * stages; }
+constexpr int MOST_TILES = 8; /* blocks of a cluster */
+
+} // namespace
+
+#endif

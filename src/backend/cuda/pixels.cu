@@ -1,0 +1,208 @@
+/* pixels: the end of the network at the first stage's size in one kernel: the first level's product, the other levels
+ * upsampled, bias, ReLU, classifier.  CUDA backend, 16 bits; merge.cu and two products are the plain form.
+ *
+ * A block has 8 x 16 tokens.  Bilinear upsampling is a product with a matrix of weights (exact in 16 bits where sides
+ * halve exactly), so both kinds of term are one product with 64 + 96 columns: the token's own features, and the
+ * neighbours in the three smaller levels.  The head's width passes in chunks of 64 channels, and each chunk goes
+ * straight from accumulators into the classifier's product: nothing of the head's width is written. */
+#include "backend/cuda/bilinear.cuh"
+#include "backend/cuda/numeric.cuh"
+
+namespace {
+
+constexpr int TILE_H = 8, TILE_W = 16, TOKENS = TILE_H * TILE_W, WARPS = TOKENS / 16, THREADS = WARPS * 32, STAGES = 2;
+constexpr int OWN = 64, NEAR = PIXELS_NEAR, STEPS_OWN = OWN / 16, STEPS_NEAR = NEAR / 16;
+constexpr int PITCH = (OWN + NEAR) * 2 + 16; /* an odd number of chunks: rows fall into different banks */
+
+template <int CLASSES> constexpr int stage_bytes = (64 + NEAR + CLASSES) * 128;
+
+__device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t address)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address) : "memory");
+}
+
+template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLASSES <= 32 ? 2 : 1) pixels(const pixels_args p)
+{
+    using T = storage_t<N>;
+    constexpr int STAGE = stage_bytes<CLASSES>, GROUPS = CLASSES / 8;
+    extern __shared__ __align__(1024) unsigned char shared[];
+    __shared__ int near_row[NEAR]; /* of the levels' rows; -1: none */
+    const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, image = blockIdx.z;
+    const int y0 = blockIdx.y * TILE_H, x0 = blockIdx.x * TILE_W;
+    unsigned char *const left = shared + STAGES * STAGE;
+    const uint32_t base = shared_address(shared), left_base = shared_address(left);
+    const int last_y = min(y0 + TILE_H, p.h[0]) - 1, last_x = min(x0 + TILE_W, p.w[0]) - 1;
+
+    start_next();
+    auto copy = [&](int chunk, int stage) {
+        const uint32_t to = base + stage * STAGE;
+        for (int i = tid; i < (64 + NEAR + CLASSES) * 8; i += THREADS) {
+            const int r = i >> 3, at = i & 7, channel = chunk * 64 + at * 8;
+            if (r < 64) {
+                const int row = chunk * 64 + r;
+                const bool valid = row < p.width && at * 8 < p.k;
+                copy_chunk(to + tile_offset<128>(r, at), (const T *)p.weight + (valid ? (size_t)row * p.ldw + at * 8 : 0), valid);
+            } else if (r < 64 + NEAR) {
+                const int n = r - 64, row = near_row[n], level = n < PIXELS_NEAR_1 ? 1 : n < PIXELS_NEAR_1 + PIXELS_NEAR_2 ? 2 : 3;
+                const bool valid = row >= 0 && channel < p.width;
+                copy_chunk(to + tile_offset<128>(r, at), (const T *)p.level[level] + (valid ? (size_t)row * p.width + channel : 0), valid);
+            } else {
+                const int row = r - 64 - NEAR;
+                const bool valid = row < p.class_ld;
+                copy_chunk(to + tile_offset<128>(r, at), (const T *)p.classifier + (valid ? (size_t)row * p.ldc + channel : 0), valid);
+            }
+        }
+    };
+
+    /* Which rows of the smaller levels the tile needs, and their weights for each token. */
+    if (tid < NEAR) {
+        const int level = tid < PIXELS_NEAR_1 ? 1 : tid < PIXELS_NEAR_1 + PIXELS_NEAR_2 ? 2 : 3;
+        const int in = tid - (level > 1 ? PIXELS_NEAR_1 : 0) - (level > 2 ? PIXELS_NEAR_2 : 0), across = level == 1 ? 10 : level == 2 ? 6 : 4;
+        const int y = bilinear_tap(y0, p.h[level], p.h[0]).i0 + in / across, x = bilinear_tap(x0, p.w[level], p.w[0]).i0 + in % across;
+        const bool needed = y <= bilinear_tap(last_y, p.h[level], p.h[0]).i1 && x <= bilinear_tap(last_x, p.w[level], p.w[0]).i1;
+        near_row[tid] = needed ? (image * p.h[level] + y) * p.w[level] + x : -1;
+    }
+    if (tid < TOKENS) {
+        T *row = (T *)(left + tid * PITCH + OWN * 2);
+        for (int i = 0; i < NEAR; i += 8)
+            *(uint4 *)(row + i) = make_uint4(0, 0, 0, 0);
+        const int y = min(y0 + tid / TILE_W, last_y), x = min(x0 + tid % TILE_W, last_x);
+        int first = 0;
+#pragma unroll
+        for (int level = 1; level < 4; level++) {
+            const int across = level == 1 ? 10 : level == 2 ? 6 : 4;
+            const tap ty = bilinear_tap(y, p.h[level], p.h[0]), tx = bilinear_tap(x, p.w[level], p.w[0]);
+            const int top = bilinear_tap(y0, p.h[level], p.h[0]).i0, start = bilinear_tap(x0, p.w[level], p.w[0]).i0;
+            auto put = [&](int iy, int ix, float w) {
+                T *at = row + first + (iy - top) * across + ix - start;
+                *at = narrow<N>((float)*at + w); /* at the border both taps are one */
+            };
+            put(ty.i0, tx.i0, (1 - ty.t) * (1 - tx.t));
+            put(ty.i0, tx.i1, (1 - ty.t) * tx.t);
+            put(ty.i1, tx.i0, ty.t * (1 - tx.t));
+            put(ty.i1, tx.i1, ty.t * tx.t);
+            first += level == 1 ? PIXELS_NEAR_1 : PIXELS_NEAR_2;
+        }
+    }
+    __syncthreads();
+    wait_for_previous();
+    for (int i = tid; i < TOKENS * 8; i += THREADS) {
+        const int r = i >> 3, at = i & 7, y = y0 + r / TILE_W, x = x0 + r % TILE_W;
+        const bool valid = y < p.h[0] && x < p.w[0] && at * 8 < p.k;
+        copy_chunk(left_base + r * PITCH + at * 16, (const T *)p.features + (valid ? ((size_t)(image * p.h[0] + y) * p.w[0] + x) * p.k + at * 8 : 0), valid);
+    }
+    copy(0, 0);
+    copy_commit();
+
+    float logits[GROUPS][4];
+    const int column_in = (lane & 3) * 2, chunks = (p.width + 63) / 64;
+#pragma unroll
+    for (int j = 0; j < GROUPS; j++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            logits[j][e] = 0;
+
+    const uint32_t left_row = left_base + (warp * 16 + (lane & 15)) * PITCH + (lane >> 4) * 16;
+    for (int chunk = 0; chunk < chunks; chunk++) {
+        if (chunk + 1 < chunks)
+            copy(chunk + 1, (chunk + 1) % STAGES);
+        copy_commit();
+        copy_wait<1>();
+        __syncthreads();
+        const uint32_t tile = base + chunk % STAGES * STAGE;
+        float sum[8][4];
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            const int column = chunk * 64 + j * 8 + column_in;
+            float2 b = make_float2(0, 0);
+            if (column < p.width)
+                b = *(const float2 *)(p.bias + column);
+            sum[j][0] = sum[j][2] = b.x;
+            sum[j][1] = sum[j][3] = b.y;
+        }
+#pragma unroll
+        for (int step = 0; step < STEPS_OWN + STEPS_NEAR; step++) {
+            fragment<N, 4> a;
+            load_matrices(a.high, left_row + step * 32);
+#pragma unroll
+            for (int j = 0; j < 8; j += 2) {
+                fragment<N, 2> first, second;
+                if (step < STEPS_OWN) {
+                    load_right<N, 128>(first, second, tile, j * 8, step);
+                } else {
+                    uint32_t r[4];
+                    load_transposed(r, tile + tile_offset<128>(64 + (step - STEPS_OWN) * 16 + (lane & 15), j + (lane >> 4)));
+                    first.high[0] = r[0], first.high[1] = r[1], second.high[0] = r[2], second.high[1] = r[3];
+                }
+                multiply<N>(sum[j], a, first);
+                multiply<N>(sum[j + 1], a, second);
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                sum[j][e] = fmaxf(sum[j][e], 0);
+#pragma unroll
+        for (int step = 0; step < 4; step++) {
+            const fragment<N, 4> a = as_left<N>(sum, step);
+#pragma unroll
+            for (int j = 0; j < GROUPS; j += 2) {
+                fragment<N, 2> first, second;
+                load_right<N, 128>(first, second, tile, 64 + NEAR + j * 8, step);
+                multiply<N>(logits[j], a, first);
+                multiply<N>(logits[j + 1], a, second);
+            }
+        }
+        __syncthreads();
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const int r = warp * 16 + (lane >> 2) + half * 8, y = y0 + r / TILE_W, x = x0 + r % TILE_W;
+        if (y >= p.h[0] || x >= p.w[0])
+            continue;
+        float *out = p.logits + ((size_t)(image * p.h[0] + y) * p.w[0] + x) * p.class_ld;
+#pragma unroll
+        for (int j = 0; j < GROUPS; j++) {
+            const int column = j * 8 + column_in;
+            if (column < p.class_ld)
+                *(float2 *)(out + column) = make_float2(logits[j][2 * half] + p.class_bias[column], logits[j][2 * half + 1] + p.class_bias[column + 1]);
+        }
+    }
+}
+
+template <numeric N> cudaError_t launch_type(const pixels_args &p, const launch *how)
+{
+    const dim3 grid((p.w[0] + TILE_W - 1) / TILE_W, (p.h[0] + TILE_H - 1) / TILE_H, p.images);
+    if (p.class_ld <= 32)
+        return start(pixels<N, 32>, grid, THREADS, STAGES * stage_bytes<32> + TOKENS * PITCH, how, p);
+    return start(pixels<N, PIXELS_CLASSES>, grid, THREADS, STAGES * stage_bytes<PIXELS_CLASSES> + TOKENS * PITCH, how, p);
+}
+
+/* Rows of a smaller level that `size` consecutive coordinates need at most, from a multiple of `size` on. */
+int neighbours(int from, int to, int size)
+{
+    int most = 0;
+    auto low = [&](int at) { const long long n = (2LL * at + 1) * from - to; return n > 0 ? (int)(n / (2 * to)) : 0; };
+    for (int at = 0; at < to; at += size) {
+        const int last = low((at + size < to ? at + size : to) - 1) + 1, count = (last < from ? last : from - 1) - low(at) + 1;
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+} // namespace
+
+bool pixels_fits(const pixels_args *args, numeric type)
+{
+    static const int rows[4] = {0, 6, 4, 3}, columns[4] = {0, 10, 6, 4};
+    bool fits = (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->k <= OWN && args->class_ld <= PIXELS_CLASSES;
+    for (int i = 1; fits && i < 4; i++)
+        fits = neighbours(args->h[i], args->h[0], TILE_H) <= rows[i] && neighbours(args->w[i], args->w[0], TILE_W) <= columns[i];
+    return fits;
+}
+
+cudaError_t pixels_launch(const pixels_args *args, numeric type, const launch *how)
+{
+    return type == NUMERIC_F16 ? launch_type<NUMERIC_F16>(*args, how) : launch_type<NUMERIC_BF16>(*args, how);
+}

@@ -2,6 +2,7 @@
  * random numbers of the published widths.  Built by build.sh on a machine that has a GPU but not this project's packages.
  *
  *     harness check                every precision, fused and not, odd sizes, batches, custom widths
+ *     harness one B N H W PRECISION    each kernel a few times, for a profiler
  *     harness time [CSV]           whole forward (graph replays between events, median of 200) and each kernel */
 #include <math.h>
 #include <stdio.h>
@@ -205,6 +206,18 @@ static void time_model(const char *name, network *net, shape_row shape, int p, F
     if (cuda_session_time(s, 20, times, &error) || cuda_session_time(s, REPEATS, times, &error))
         die("timing", &error);
     qsort(times, REPEATS, sizeof *times, ascending);
+    if (steps) { /* the same without programmatic dependent launches */
+        float plain[REPEATS];
+        void *other = NULL;
+        if (!cuda_backend_table.open(&other, net, &options, &error)) {
+            ((cuda_session *)other)->overlap = false;
+            if (!cuda_backend_table.prepare(other, shape.n, shape.h, shape.w, &error) && !cuda_session_time(other, 20, plain, &error) && !cuda_session_time(other, REPEATS, plain, &error)) {
+                qsort(plain, REPEATS, sizeof *plain, ascending);
+                printf("without overlap: %.4f ms\n", (double)plain[REPEATS / 2]);
+            }
+        }
+        cuda_backend_table.close(other);
+    }
     printf("%s %dx%dx%d %s: median %.4f ms (min %.4f, p90 %.4f), %.4f a picture, %d kernels, %.0f MiB\n", name, shape.n, shape.h, shape.w, precisions[p].name,
            (double)times[REPEATS / 2], (double)times[0], (double)times[REPEATS * 9 / 10], (double)times[REPEATS / 2] / shape.n, s->latest->count,
            (double)cuda_backend_table.memory(s) / 1048576);
@@ -277,6 +290,21 @@ int main(int count, char **words)
         printf(failures ? "%d FAILED\n" : "all passed\n", failures);
         return failures != 0;
     }
+    if (count > 6 && !strcmp(words[1], "one")) { /* for a profiler: each kernel once */
+        segrt_error error = {0};
+        const random_model wanted = published(atoi(words[2]), 19);
+        const shape_row shape = {atoi(words[3]), atoi(words[4]), atoi(words[5])};
+        float times[MOST];
+        network *net = NULL;
+        void *state = NULL;
+        segrt_model *model = random_model_open(&wanted);
+        backend_options options = {.precision = precisions[atoi(words[6])].precision};
+        if (!model || network_fold(&net, model, NETWORK_F32, &error) || cuda_backend_table.open(&state, net, &options, &error) ||
+            cuda_backend_table.prepare(state, shape.n, shape.h, shape.w, &error) || cuda_session_time_steps(state, 1, times, &error))
+            die("one", &error);
+        cuda_backend_table.close(state);
+        return 0;
+    }
     if (count > 1 && !strcmp(words[1], "time")) {
         FILE *csv = count > 2 && !brief ? fopen(words[2], "w") : NULL;
         time_all(csv, brief);
@@ -284,6 +312,6 @@ int main(int count, char **words)
             fclose(csv);
         return 0;
     }
-    printf("harness check [brief] | time [brief | CSV]\n");
+    printf("harness check [brief] | time [brief | CSV] | one B N H W PRECISION\n");
     return 2;
 }

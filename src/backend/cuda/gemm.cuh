@@ -54,127 +54,129 @@ __device__ __forceinline__ float squares4(float4 v) { return (v.x * v.x + v.y * 
 
 /* Finishes rows of a tile that lies in shared memory as float [BM][BN + 4].  The blocks of a cluster hold the other
  * columns of the rows (x) and the other parts of k (z): each takes BM / splits rows of its columns, adds the parts up,
- * and the blocks exchange what they know of a row's sums. */
+ * and the blocks exchange what they know of a row's sums.  In passes over shared memory, four rows at once: code that
+ * kept rows in registers was so long that fetching instructions took most of the time. */
 template <numeric N, int BM, int BN, int THREADS> __device__ void finish_tile(const gemm_args &p, unsigned char *shared, int m0, int n0)
 {
-    constexpr int LANES = BN / 4, PASS = THREADS / LANES, MOST = BM / PASS, PITCH = BN + 4;
+    constexpr int LANES = BN / 4, PASS = THREADS / LANES, MOST = BM / PASS, PITCH = BN + 4, BATCH = 4;
     static_assert(LANES <= 32 && BM % PASS == 0, "tile");
-    float *const exchanged = (float *)shared + BM * PITCH; /* [3][MOST_TILES][BM] */
+    float *const tile = (float *)shared, *const exchanged = tile + BM * PITCH; /* exchanged [3][MOST_TILES][BM] */
     const uint32_t base = shared_address(shared);
     const int tid = threadIdx.x, lane = tid % LANES, column = n0 + lane * 4, across = gridDim.x, splits = gridDim.z;
     const int count = MOST / splits, first = blockIdx.z * (BM / splits) + tid / LANES;
     const bool inside = column < p.n;
-    float4 v[MOST];
-    float sums[MOST];
-
     const float4 zero = make_float4(0, 0, 0, 0);
     auto add = [](float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); };
+    auto sync = [&]() {
+        if (across * splits > 1)
+            cluster_sync();
+        else
+            __syncthreads();
+    };
+    /* A number of row r, added over the columns of this block, to all blocks of the row. */
+    auto give = [&](int round, int r, float sum) {
 #pragma unroll
-    for (int i = 0; i < MOST; i++) {
-        const int row = m0 + first + i * PASS;
-        v[i] = zero;
-        if (i < count && inside && row < p.m) {
-            if (p.rows == ROW_RESIDUAL)
-                v[i] = *(const float4 *)(p.x + (size_t)row * p.ldo + column);
-            if (p.rows == ROW_PATCH) {
-                const int pixel = row % (p.out_h * p.out_w), oy = pixel / p.out_w, ox = pixel - oy * p.out_w;
-                v[i] = *(const float4 *)(p.bias + (size_t)(p.case_y[oy] * p.cases_x + p.case_x[ox]) * p.n + column);
-            }
+        for (int d = LANES / 2; d; d >>= 1)
+            sum += __shfl_xor_sync(0xffffffffu, sum, d);
+        if (across == 1) {
+            if (lane == 0)
+                exchanged[round * MOST_TILES * BM + r] = sum;
+        } else if (lane < across) {
+            peer_store(peer_address(base + (uint32_t)((BM * PITCH + (round * MOST_TILES + blockIdx.x) * BM + r) * 4), lane + across * blockIdx.z), sum);
         }
-    }
+    };
+    auto total = [&](int round, int r) {
+        float sum = 0;
+        for (int t = 0; t < across; t++)
+            sum += exchanged[(round * MOST_TILES + t) * BM + r];
+        return sum;
+    };
+
     float4 bias = zero;
     if (inside && p.rows != ROW_PATCH)
         bias = *(const float4 *)(p.bias + column);
-    if (across * splits > 1)
-        cluster_sync(); /* every tile is complete, and nobody copies into shared memory any more */
-    else
-        __syncthreads();
+    sync(); /* every tile is complete, and nobody copies into shared memory any more */
+#pragma unroll 1
+    for (int i = 0; i < count; i += BATCH) {
+        float4 v[BATCH];
 #pragma unroll
-    for (int i = 0; i < MOST; i++) {
-        v[i] = add(v[i], bias);
-        if (i < count) {
-            const int at = ((first + i * PASS) * PITCH + lane * 4) * 4;
-            if (splits == 1) {
-                v[i] = add(v[i], *(const float4 *)(shared + at));
-            } else {
-                for (int z = 0; z < splits; z++)
-                    v[i] = add(v[i], peer_load(peer_address(base + at, blockIdx.x + across * z)));
+        for (int b = 0; b < BATCH; b++) { /* what comes from device memory first */
+            const int row = m0 + first + (i + b) * PASS;
+            v[b] = bias;
+            if (i + b < count && inside && row < p.m) {
+                if (p.rows == ROW_RESIDUAL)
+                    v[b] = add(v[b], *(const float4 *)(p.x + (size_t)row * p.ldo + column));
+                if (p.rows == ROW_PATCH) {
+                    const int pixel = row % (p.out_h * p.out_w), oy = pixel / p.out_w, ox = pixel - oy * p.out_w;
+                    v[b] = *(const float4 *)(p.bias + (size_t)(p.case_y[oy] * p.cases_x + p.case_x[ox]) * p.n + column);
+                }
             }
         }
-        if (!inside)
-            v[i] = zero;
+#pragma unroll
+        for (int b = 0; b < BATCH; b++) {
+            const int r = first + (i + b) * PASS;
+            if (i + b < count) { /* the same for all threads */
+                float *at = tile + r * PITCH + lane * 4;
+                if (splits == 1)
+                    v[b] = add(v[b], *(const float4 *)at);
+                else
+                    for (int z = 0; z < splits; z++)
+                        v[b] = add(v[b], peer_load(peer_address(base + (uint32_t)(r * PITCH + lane * 4) * 4, blockIdx.x + across * z)));
+                if (!inside)
+                    v[b] = zero;
+                *(float4 *)at = v[b]; /* of this block's rows the others have read nothing and will not */
+                give(0, r, squares4(v[b]));
+            }
+        }
     }
-
-    /* A number of each row, added over the columns. */
-    auto over_columns = [&](int round) {
-#pragma unroll
-        for (int i = 0; i < MOST; i++)
-            if (i < count) {
-#pragma unroll
-                for (int d = LANES / 2; d; d >>= 1)
-                    sums[i] += __shfl_xor_sync(0xffffffffu, sums[i], d);
-            }
-        if (across == 1)
-            return;
-#pragma unroll
-        for (int i = 0; i < MOST; i++)
-            if (i < count && lane < across)
-                peer_store(peer_address(base + (uint32_t)((BM * PITCH + (round * MOST_TILES + blockIdx.x) * BM + first + i * PASS) * 4), lane + across * blockIdx.z), sums[i]);
-        cluster_sync();
-#pragma unroll
-        for (int i = 0; i < MOST; i++)
-            if (i < count) {
-                sums[i] = 0;
-                for (int t = 0; t < across; t++)
-                    sums[i] += exchanged[(round * MOST_TILES + t) * BM + first + i * PASS];
-            }
-    };
-
-#pragma unroll
-    for (int i = 0; i < MOST; i++)
-        sums[i] = squares4(v[i]);
-    over_columns(0);
+    sync();
     if (p.rows == ROW_PATCH) {
         float4 gamma = zero, beta = zero;
         if (inside) {
             gamma = *(const float4 *)(p.gamma + column);
             beta = *(const float4 *)(p.beta + column);
         }
-#pragma unroll
-        for (int i = 0; i < MOST; i++) {
-            const float scale = inverse_rms(sums[i], p.inverse_width, p.eps);
-            v[i] = make_float4(v[i].x * scale * gamma.x + beta.x, v[i].y * scale * gamma.y + beta.y, v[i].z * scale * gamma.z + beta.z, v[i].w * scale * gamma.w + beta.w);
-            sums[i] = sum4(v[i]);
+#pragma unroll 2
+        for (int i = 0; i < count; i++) {
+            const int r = first + i * PASS;
+            const float scale = inverse_rms(total(0, r), p.inverse_width, p.eps);
+            float4 *at = (float4 *)(tile + r * PITCH + lane * 4), v = *at;
+            v = make_float4(v.x * scale * gamma.x + beta.x, v.y * scale * gamma.y + beta.y, v.z * scale * gamma.z + beta.z, v.w * scale * gamma.w + beta.w);
+            *at = v;
+            give(1, r, sum4(v));
         }
-        over_columns(1);
-#pragma unroll
-        for (int i = 0; i < MOST; i++) {
-            const float mean = sums[i] * p.inverse_width;
-            v[i].x = column < p.true_width ? v[i].x - mean : 0;
-            v[i].y = column + 1 < p.true_width ? v[i].y - mean : 0;
-            v[i].z = column + 2 < p.true_width ? v[i].z - mean : 0;
-            v[i].w = column + 3 < p.true_width ? v[i].w - mean : 0;
-            sums[i] = squares4(v[i]);
+        sync();
+#pragma unroll 2
+        for (int i = 0; i < count; i++) {
+            const int r = first + i * PASS;
+            const float mean = total(1, r) * p.inverse_width;
+            float4 *at = (float4 *)(tile + r * PITCH + lane * 4), v = *at;
+            v.x = column < p.true_width ? v.x - mean : 0;
+            v.y = column + 1 < p.true_width ? v.y - mean : 0;
+            v.z = column + 2 < p.true_width ? v.z - mean : 0;
+            v.w = column + 3 < p.true_width ? v.w - mean : 0;
+            *at = v;
+            give(2, r, squares4(v));
         }
-        over_columns(2);
+        sync();
     }
     float4 shift = zero;
     if (p.offset && inside)
         shift = *(const float4 *)(p.offset + column);
+    const int round = p.rows == ROW_PATCH ? 2 : 0;
     const float eps = p.rows == ROW_REDUCE ? p.eps : p.eps_out;
-#pragma unroll
-    for (int i = 0; i < MOST; i++) {
-        const int row = m0 + first + i * PASS;
-        if (i < count && inside && row < p.m) {
-            const float scale = p.rows == ROW_REDUCE && p.plain ? 1.0f : inverse_rms(sums[i], p.inverse_width, eps);
+#pragma unroll 4
+    for (int i = 0; i < count; i++) {
+        const int r = first + i * PASS, row = m0 + r;
+        const float4 v = *(const float4 *)(tile + r * PITCH + lane * 4);
+        const float scale = p.rows == ROW_REDUCE && p.plain ? 1.0f : inverse_rms(total(round, r), p.inverse_width, eps);
+        if (inside && row < p.m) {
             if (p.rows != ROW_REDUCE)
-                *(float4 *)(p.x + (size_t)row * p.ldo + column) = v[i];
+                *(float4 *)(p.x + (size_t)row * p.ldo + column) = v;
             store4<N>((storage_t<N> *)p.out + (size_t)row * p.ldo + column,
-                      make_float4(v[i].x * scale - shift.x, v[i].y * scale - shift.y, v[i].z * scale - shift.z, v[i].w * scale - shift.w));
+                      make_float4(v.x * scale - shift.x, v.y * scale - shift.y, v.z * scale - shift.z, v.w * scale - shift.w));
         }
     }
-    if (splits > 1)
-        cluster_sync(); /* nobody leaves while its part is read */
 }
 
 /* --------------------------------------------------- rows, by the block that completes them last */

@@ -97,7 +97,7 @@ typedef struct attend_args {
     const float *out_bias; /* [ldo], with x */
     int images, tokens, nkeys, key_pitch, heads, head; /* head: 32, 64 or 128, padded */
     int ldq, ldk, ldo, ldw, k; /* k: columns of q that are used (with weight: its inner width) */
-    int rows;              /* of a tile: 64 or 128, chosen by attend_choose, and: */
+    int rows;              /* of a tile: 64, 128 or 192, chosen by attend_choose, and: */
     bool wide;             /* products of four warps (wgmma) */
     float eps, inverse_width;
 } attend_args;

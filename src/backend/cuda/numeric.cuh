@@ -133,11 +133,17 @@ template <numeric N> __device__ __forceinline__ void product(float (&c)[4], cons
 
 template <numeric N> __device__ __forceinline__ void multiply(float (&c)[4], const fragment<N, 4> &a, const fragment<N, 2> &b)
 {
-    if constexpr (N == NUMERIC_F32) { /* small terms first */
-        product<N>(c, a.low, b.high);
-        product<N>(c, a.high, b.low);
+    if constexpr (N == NUMERIC_F32) { /* tensor cores cut sums off; only three terms are summed there, small ones first */
+        float sum[4] = {0, 0, 0, 0};
+        product<N>(sum, a.low, b.high);
+        product<N>(sum, a.high, b.low);
+        product<N>(sum, a.high, b.high);
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            c[e] += sum[e];
+    } else {
+        product<N>(c, a.high, b.high);
     }
-    product<N>(c, a.high, b.high);
 }
 
 /* A 16x8 tile of results as the left operand of the next product.  16 bits: two neighbouring tiles make
@@ -245,7 +251,7 @@ __device__ __forceinline__ float sum_over_warp(float v)
     return v;
 }
 
-__device__ __forceinline__ float inverse_rms(float squares, float inverse_width, float eps) { return 1.0f / sqrtf(squares * inverse_width + eps); }
+__device__ __forceinline__ float inverse_rms(float squares, float inverse_width, float eps) { return rsqrtf(squares * inverse_width + eps); }
 
 /* Calls `f` with the numeric mode as a compile-time constant: dispatch(type, [&](auto n) { return ...<n()>(...); }). */
 template <numeric N> struct mode {

@@ -76,6 +76,7 @@ static segrt_status session_open(void **state, const network *net, const backend
     s->profiled = options->profile;
     void *counters = NULL;
     segrt_status status = device_open(&s->on, options->device, error);
+    s->overlap = s->on.major >= 9;
     if (!status)
         status = choose_type(s, options->precision, error);
     if (!status)
@@ -108,7 +109,7 @@ static void drop_plans(cuda_session *s)
     s->latest = NULL;
 }
 
-static launch how_to_launch(const cuda_session *s) { return (launch){.stream = s->stream, .overlap = s->on.major >= 9}; }
+static launch how_to_launch(const cuda_session *s) { return (launch){.stream = s->stream, .overlap = s->overlap}; }
 
 static segrt_status capture(cuda_session *s, plan *p, segrt_error *error)
 {

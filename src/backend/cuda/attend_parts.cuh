@@ -1,0 +1,225 @@
+/* attend_parts: what both forms of the attention kernel share: the queries of a tile of rows, where to find keys and
+ * values, and what becomes of the result. */
+#ifndef SEGRT_CUDA_ATTEND_PARTS_CUH
+#define SEGRT_CUDA_ATTEND_PARTS_CUH
+
+#include "backend/cuda/numeric.cuh"
+
+namespace {
+
+constexpr float SLACK = 8; /* log2: how far a row's maximum may grow before what it has seen is rescaled */
+
+/* Rows of a block, and the part of the arguments that concerns it. */
+template <numeric N, int D> struct attend_block {
+    const storage_t<N> *q, *keys, *values;
+    int row0, rows, inner; /* inner: columns of K that exist (one head narrower than D) */
+
+    __device__ attend_block(const attend_args &p, int size)
+    {
+        row0 = blockIdx.x * size;
+        rows = min(size, p.tokens - row0);
+        q = (const storage_t<N> *)p.q + ((size_t)blockIdx.z * p.tokens + row0) * p.ldq;
+        keys = (const storage_t<N> *)p.keys + (size_t)blockIdx.z * p.nkeys * p.ldk + blockIdx.y * D;
+        values = (const storage_t<N> *)p.values + ((size_t)blockIdx.z * p.ldk + blockIdx.y * D) * p.key_pitch;
+        inner = min(D, p.ldk - (int)blockIdx.y * D);
+    }
+};
+
+/* KEYS keys and values in the background into a tile of each. */
+template <numeric N, int D, int KEYS, int THREADS>
+__device__ __forceinline__ void copy_keys(const attend_args &p, const attend_block<N, D> &b, int tile, uint32_t k_tile, uint32_t v_tile)
+{
+    using T = storage_t<N>;
+    constexpr int CHUNK = chunk_elements<N>, K_ROW = D * (int)sizeof(T), V_ROW = KEYS * (int)sizeof(T);
+#pragma unroll
+    for (int i = threadIdx.x; i < KEYS * (K_ROW / 16); i += THREADS) {
+        const int r = i / (K_ROW / 16), at = i % (K_ROW / 16), key = tile * KEYS + r;
+        const bool valid = key < p.nkeys && at * CHUNK < b.inner;
+        copy_chunk(k_tile + tile_offset<K_ROW>(r, at), b.keys + (valid ? (size_t)key * p.ldk + at * CHUNK : 0), valid);
+    }
+#pragma unroll
+    for (int i = threadIdx.x; i < D * (V_ROW / 16); i += THREADS) {
+        const int r = i / (V_ROW / 16), at = i % (V_ROW / 16);
+        const int left = min(max(p.nkeys - tile * KEYS - at * CHUNK / 8 * 8, 0), 8); /* keys of this group of eight: zeros behind the last */
+        const int count = r >= b.inner ? 0 : is_float<N> ? (at & 1 ? left / 2 : (left + 1) / 2) : left;
+        copy_part(v_tile + tile_offset<V_ROW>(r, at), b.values + (count ? (size_t)r * p.key_pitch + tile * KEYS + at * CHUNK : 0), count * (int)sizeof(T));
+    }
+}
+
+/* The rows' queries as left operands.  QUERY: q = weight x + bias of this head, by slices of 128 bytes of x through a ring
+ * of STAGES in shared memory; else as they lie in memory. */
+template <numeric N, int D, int MT, int WARPS, int STAGES, bool QUERY>
+__device__ __forceinline__ void load_query(fragment<N, 4> (&query)[MT][D * (int)sizeof(storage_t<N>) / 32], const attend_args &p, const attend_block<N, D> &b, uint32_t base)
+{
+    using T = storage_t<N>;
+    constexpr int ROWS = WARPS * MT * 16, THREADS = WARPS * 32, CHUNK = chunk_elements<N>, K_ROW = D * (int)sizeof(T), Q_STEPS = K_ROW / 32, TILES = D / 8;
+    const int tid = threadIdx.x, lane = tid & 31, warp_row = (tid >> 5) * MT * 16, column_in = (lane & 3) * 2;
+    if constexpr (QUERY) {
+        constexpr int SLICE = 128 / (int)sizeof(T), STAGE = (ROWS + D) * 128;
+        const T *weight = (const T *)p.weight + (size_t)blockIdx.y * D * p.ldw;
+        auto copy = [&](int slice, int stage) {
+            const uint32_t tile = base + stage * STAGE;
+#pragma unroll
+            for (int i = tid; i < (ROWS + D) * 8; i += THREADS) {
+                const int r = i >> 3, at = i & 7, k = slice * SLICE + at * CHUNK;
+                const bool left = r < ROWS, valid = left ? r < b.rows && k < p.k : true;
+                const T *from = left ? b.q + (valid ? (size_t)r * p.ldq + k : 0) : weight + (size_t)(r - ROWS) * p.ldw + k;
+                copy_chunk(tile + tile_offset<128>(r, at), from, valid);
+            }
+        };
+        float sum[MT][TILES][4];
+#pragma unroll
+        for (int j = 0; j < TILES; j++) {
+            const float2 bias = *(const float2 *)(p.q_bias + blockIdx.y * D + j * 8 + column_in);
+#pragma unroll
+            for (int i = 0; i < MT; i++) {
+                sum[i][j][0] = sum[i][j][2] = bias.x;
+                sum[i][j][1] = sum[i][j][3] = bias.y;
+            }
+        }
+        const int slices = (p.k + SLICE - 1) / SLICE;
+#pragma unroll
+        for (int s = 0; s < STAGES - 1; s++) {
+            if (s < slices)
+                copy(s, s);
+            copy_commit();
+        }
+        for (int slice = 0; slice < slices; slice++) {
+            copy_wait<STAGES - 2>();
+            __syncthreads();
+            if (slice + STAGES - 1 < slices)
+                copy(slice + STAGES - 1, (slice + STAGES - 1) % STAGES);
+            copy_commit();
+            const uint32_t tile = base + slice % STAGES * STAGE;
+#pragma unroll
+            for (int step = 0; step < 4; step++) {
+                fragment<N, 4> left[MT];
+#pragma unroll
+                for (int i = 0; i < MT; i++)
+                    left[i] = load_left<N, 128>(tile, warp_row + i * 16, step);
+#pragma unroll
+                for (int j = 0; j < TILES; j += 2) {
+                    fragment<N, 2> first, second;
+                    load_right<N, 128>(first, second, tile + ROWS * 128, j * 8, step);
+#pragma unroll
+                    for (int i = 0; i < MT; i++) {
+                        multiply<N>(sum[i][j], left[i], first);
+                        multiply<N>(sum[i][j + 1], left[i], second);
+                    }
+                }
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int s = 0; s < Q_STEPS; s++)
+                query[i][s] = as_left<N>(sum[i], s);
+    } else {
+#pragma unroll
+        for (int i = tid; i < ROWS * (K_ROW / 16); i += THREADS) {
+            const int r = i / (K_ROW / 16), at = i % (K_ROW / 16);
+            const bool valid = r < b.rows && at * CHUNK < p.k;
+            copy_chunk(base + tile_offset<K_ROW>(r, at), b.q + (valid ? (size_t)r * p.ldq + blockIdx.y * D + at * CHUNK : 0), valid);
+        }
+        copy_commit();
+        copy_wait<0>();
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int s = 0; s < Q_STEPS; s++)
+                query[i][s] = load_left<N, K_ROW>(base, warp_row + i * 16, s);
+    }
+    __syncthreads(); /* the ring is free */
+}
+
+/* A tile's scores become weights; what the row has seen so far is rescaled where its maximum grew by more than SLACK
+ * (`before_rescale` first makes it safe to touch). */
+template <numeric N, int S_TILES, int O_TILES, typename F>
+__device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O_TILES][4], float (&maximum)[2], float (&total)[2], F before_rescale)
+{
+    float top[2] = {score[0][0], score[0][2]};
+#pragma unroll
+    for (int j = 0; j < S_TILES; j++) {
+        top[0] = fmaxf(top[0], fmaxf(score[j][0], score[j][1]));
+        top[1] = fmaxf(top[1], fmaxf(score[j][2], score[j][3]));
+    }
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 1));
+        top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 2));
+    }
+    before_rescale();
+    if (__any_sync(0xffffffffu, top[0] > maximum[0] + SLACK || top[1] > maximum[1] + SLACK)) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const float higher = fmaxf(maximum[h], top[h]), factor = exp2_fast(maximum[h] - higher);
+            maximum[h] = higher;
+            total[h] *= factor;
+#pragma unroll
+            for (int j = 0; j < O_TILES; j++)
+                out[j][2 * h] *= factor, out[j][2 * h + 1] *= factor;
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < S_TILES; j++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            score[j][e] = exp2_fast(score[j][e] - maximum[e >> 1]);
+            total[e >> 1] += score[j][e];
+        }
+}
+
+/* Results over their sums: to `out`, or (one head) onto x and its norm to `out`. */
+template <numeric N, int D, int MT>
+__device__ __forceinline__ void store_result(const attend_args &p, float (&out)[MT][D / 8][4], const float (&total)[MT][2], int row0, int rows)
+{
+    using T = storage_t<N>;
+    constexpr int O_TILES = D / 8;
+    const int lane = threadIdx.x & 31, row_in = lane >> 2, column_in = (lane & 3) * 2, warp_row = (threadIdx.x >> 5) * MT * 16, head = blockIdx.y, image = blockIdx.z;
+#pragma unroll
+    for (int i = 0; i < MT; i++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            float sum = total[i][h];
+            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+            const float scale = 1.0f / sum;
+            const int r = warp_row + i * 16 + row_in + h * 8;
+            const bool valid = r < rows;
+            const size_t row = ((size_t)image * p.tokens + row0 + r) * p.ldo;
+            T *to = (T *)p.out + row + head * D;
+            if (p.x) {
+                float squares = 0;
+#pragma unroll
+                for (int j = 0; j < O_TILES; j++) {
+                    const int column = j * 8 + column_in;
+                    if (valid && column < p.ldo) {
+                        float2 *x = (float2 *)(p.x + row + column);
+                        const float2 before = *x, b = *(const float2 *)(p.out_bias + column);
+                        const float2 after = make_float2(before.x + out[i][j][2 * h] * scale + b.x, before.y + out[i][j][2 * h + 1] * scale + b.y);
+                        *x = after;
+                        out[i][j][2 * h] = after.x, out[i][j][2 * h + 1] = after.y;
+                        squares += after.x * after.x + after.y * after.y;
+                    }
+                }
+                squares += __shfl_xor_sync(0xffffffffu, squares, 1);
+                squares += __shfl_xor_sync(0xffffffffu, squares, 2);
+                const float norm = inverse_rms(squares, p.inverse_width, p.eps);
+#pragma unroll
+                for (int j = 0; j < O_TILES; j++) {
+                    const int column = j * 8 + column_in;
+                    if (valid && column < p.ldo)
+                        *(pair<N> *)(to + column) = narrow2<N>(out[i][j][2 * h] * norm, out[i][j][2 * h + 1] * norm);
+                }
+            } else if (valid) {
+#pragma unroll
+                for (int j = 0; j < O_TILES; j++)
+                    *(pair<N> *)(to + j * 8 + column_in) = narrow2<N>(out[i][j][2 * h] * scale, out[i][j][2 * h + 1] * scale);
+            }
+        }
+}
+
+} // namespace
+
+#endif

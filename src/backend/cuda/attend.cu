@@ -7,10 +7,7 @@ void attend_choose(attend_args *args, numeric type, int processors, bool wide)
     const bool narrow = (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->head < 128;
     const long others = (long)args->heads * args->images, blocks = (args->tokens + 127) / 128 * others;
     args->wide = narrow && wide;
-    if (args->wide) /* a multiprocessor holds three groups of 64 rows: as one block of 192, or as three */
-        args->rows = (args->tokens + 191) / 192 * others >= 2L * processors ? 192 : 64;
-    else
-        args->rows = narrow && blocks >= 2L * processors ? 128 : 64;
+    args->rows = narrow && 2 * blocks >= 3L * processors ? 128 : 64;
 }
 
 cudaError_t attend_launch(const attend_args *args, numeric type, const launch *how)

@@ -33,13 +33,13 @@ template <numeric N, int D, int MT, bool QUERY> __global__ void __launch_bounds_
     const int column_in = (threadIdx.x & 3) * 2;
     const attend_block<N, D> b(p, ROWS);
 
-    start_next();
     wait_for_previous();
     fragment<N, 4> query[MT][Q_STEPS];
     load_query<N, D, MT, WARPS, 2, QUERY>(query, p, b, base);
 
     const int tiles = (p.nkeys + KEYS - 1) / KEYS;
-    auto copy = [&](int tile, int stage) { copy_keys<N, D, KEYS, WARPS * 32>(p, b, tile, base + stage * STAGE, base + stage * STAGE + K_TILE); };
+    const key_copier<N, D, KEYS, WARPS * 32> keys(p, b);
+    auto copy = [&](int tile, int stage) { keys.copy(p, tile, base + stage * STAGE, base + stage * STAGE + K_TILE); };
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
         if (s < tiles)
@@ -125,6 +125,7 @@ template <numeric N, int D, int MT, bool QUERY> __global__ void __launch_bounds_
         }
     }
     copy_wait<0>();
+    start_next();
     store_result<N, D, MT>(p, out, total, b.row0, b.rows);
 }
 

@@ -25,26 +25,55 @@ template <numeric N, int D> struct attend_block {
     }
 };
 
-/* KEYS keys and values in the background into a tile of each. */
-template <numeric N, int D, int KEYS, int THREADS>
-__device__ __forceinline__ void copy_keys(const attend_args &p, const attend_block<N, D> &b, int tile, uint32_t k_tile, uint32_t v_tile)
-{
+/* Brings KEYS keys and values in the background into a tile of each.  What a thread copies in every tile is worked out
+ * once: addresses only move on. */
+template <numeric N, int D, int KEYS, int THREADS> struct key_copier {
     using T = storage_t<N>;
-    constexpr int CHUNK = chunk_elements<N>, K_ROW = D * (int)sizeof(T), V_ROW = KEYS * (int)sizeof(T);
-#pragma unroll
-    for (int i = threadIdx.x; i < KEYS * (K_ROW / 16); i += THREADS) {
-        const int r = i / (K_ROW / 16), at = i % (K_ROW / 16), key = tile * KEYS + r;
-        const bool valid = key < p.nkeys && at * CHUNK < b.inner;
-        copy_chunk(k_tile + tile_offset<K_ROW>(r, at), b.keys + (valid ? (size_t)key * p.ldk + at * CHUNK : 0), valid);
+    static constexpr int CHUNK = chunk_elements<N>, K_ROW = D * (int)sizeof(T), V_ROW = KEYS * (int)sizeof(T), K_CHUNKS = K_ROW / 16, V_CHUNKS = V_ROW / 16;
+    const T *k_from, *v_from;
+    int k_row, k_at, v_row, v_at, inner;
+
+    __device__ key_copier(const attend_args &p, const attend_block<N, D> &b)
+        : k_row(threadIdx.x / K_CHUNKS), k_at(threadIdx.x % K_CHUNKS), v_row(threadIdx.x / V_CHUNKS), v_at(threadIdx.x % V_CHUNKS), inner(b.inner)
+    {
+        k_from = b.keys + k_row * p.ldk + k_at * CHUNK;
+        v_from = b.values + v_row * p.key_pitch + v_at * CHUNK;
     }
+
+    __device__ __forceinline__ void copy(const attend_args &p, int tile, uint32_t k_tile, uint32_t v_tile) const
+    {
+        static_assert(THREADS % K_CHUNKS == 0 && THREADS % V_CHUNKS == 0, "a thread stays in its column of chunks");
+        constexpr int K_PASSES = (KEYS * K_CHUNKS + THREADS - 1) / THREADS, K_STEP = THREADS / K_CHUNKS;
+        constexpr int V_PASSES = (D * V_CHUNKS + THREADS - 1) / THREADS, V_STEP = THREADS / V_CHUNKS;
+        const T *k = k_from + (size_t)tile * KEYS * p.ldk, *v = v_from + tile * KEYS;
+        const int k_bytes = k_at * CHUNK < inner ? 16 : 0;
+        const bool part = (tile + 1) * KEYS > p.nkeys;
+        int v_bytes = 16;
+        if (part) {
+            const int left = min(max(p.nkeys - tile * KEYS - v_at * CHUNK / 8 * 8, 0), 8); /* keys of this group of eight: zeros behind the last */
+            v_bytes = (is_float<N> ? (v_at & 1 ? left / 2 : (left + 1) / 2) : left) * (int)sizeof(T);
+            if (!v_bytes)
+                v = v_from;
+        }
 #pragma unroll
-    for (int i = threadIdx.x; i < D * (V_ROW / 16); i += THREADS) {
-        const int r = i / (V_ROW / 16), at = i % (V_ROW / 16);
-        const int left = min(max(p.nkeys - tile * KEYS - at * CHUNK / 8 * 8, 0), 8); /* keys of this group of eight: zeros behind the last */
-        const int count = r >= b.inner ? 0 : is_float<N> ? (at & 1 ? left / 2 : (left + 1) / 2) : left;
-        copy_part(v_tile + tile_offset<V_ROW>(r, at), b.values + (count ? (size_t)r * p.key_pitch + tile * KEYS + at * CHUNK : 0), count * (int)sizeof(T));
+        for (int pass = 0; pass < K_PASSES; pass++) {
+            const int r = k_row + pass * K_STEP;
+            if (KEYS * K_CHUNKS % THREADS && r >= KEYS)
+                break;
+            if (part)
+                copy_part(k_tile + tile_offset<K_ROW>(r, k_at), k_from + (size_t)min(tile * KEYS + pass * K_STEP, p.nkeys - 1 - k_row) * p.ldk, k_bytes);
+            else
+                copy_part(k_tile + tile_offset<K_ROW>(r, k_at), k + pass * K_STEP * p.ldk, k_bytes);
+        }
+#pragma unroll
+        for (int pass = 0; pass < V_PASSES; pass++) {
+            const int r = v_row + pass * V_STEP;
+            if (D * V_CHUNKS % THREADS && r >= D)
+                break;
+            copy_part(v_tile + tile_offset<V_ROW>(r, v_at), v + pass * V_STEP * p.key_pitch, r < inner ? v_bytes : 0);
+        }
     }
-}
+};
 
 /* The rows' queries as left operands.  QUERY: q = weight x + bias of this head, by slices of 128 bytes of x through a ring
  * of STAGES in shared memory; else as they lie in memory. */
@@ -59,13 +88,15 @@ __device__ __forceinline__ void load_query(fragment<N, 4> (&query)[MT][D * (int)
         const T *weight = (const T *)p.weight + (size_t)blockIdx.y * D * p.ldw;
         auto copy = [&](int slice, int stage) {
             const uint32_t tile = base + stage * STAGE;
-#pragma unroll
-            for (int i = tid; i < (ROWS + D) * 8; i += THREADS) {
+            each<ROWS * 8, THREADS>([&](int i) {
                 const int r = i >> 3, at = i & 7, k = slice * SLICE + at * CHUNK;
-                const bool left = r < ROWS, valid = left ? r < b.rows && k < p.k : true;
-                const T *from = left ? b.q + (valid ? (size_t)r * p.ldq + k : 0) : weight + (size_t)(r - ROWS) * p.ldw + k;
-                copy_chunk(tile + tile_offset<128>(r, at), from, valid);
-            }
+                const bool valid = r < b.rows && k < p.k;
+                copy_chunk(tile + tile_offset<128>(r, at), b.q + (valid ? r * p.ldq + k : 0), valid);
+            });
+            each<D * 8, THREADS>([&](int i) {
+                const int r = i >> 3, at = i & 7;
+                copy_chunk(tile + ROWS * 128 + tile_offset<128>(r, at), weight + r * p.ldw + slice * SLICE + at * CHUNK, true);
+            });
         };
         float sum[MT][TILES][4];
 #pragma unroll
@@ -115,12 +146,11 @@ __device__ __forceinline__ void load_query(fragment<N, 4> (&query)[MT][D * (int)
             for (int s = 0; s < Q_STEPS; s++)
                 query[i][s] = as_left<N>(sum[i], s);
     } else {
-#pragma unroll
-        for (int i = tid; i < ROWS * (K_ROW / 16); i += THREADS) {
+        each<ROWS * (K_ROW / 16), THREADS>([&](int i) {
             const int r = i / (K_ROW / 16), at = i % (K_ROW / 16);
             const bool valid = r < b.rows && at * CHUNK < p.k;
-            copy_chunk(base + tile_offset<K_ROW>(r, at), b.q + (valid ? (size_t)r * p.ldq + blockIdx.y * D + at * CHUNK : 0), valid);
-        }
+            copy_chunk(base + tile_offset<K_ROW>(r, at), b.q + (valid ? r * p.ldq + blockIdx.y * D + at * CHUNK : 0), valid);
+        });
         copy_commit();
         copy_wait<0>();
         __syncthreads();
@@ -149,16 +179,15 @@ __device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O
         top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 1));
         top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 2));
     }
-    before_rescale();
-    if (__any_sync(0xffffffffu, top[0] > maximum[0] + SLACK || top[1] > maximum[1] + SLACK)) {
+    const bool grown = __any_sync(0xffffffffu, top[0] > maximum[0] + SLACK || top[1] > maximum[1] + SLACK);
+    float factor[2] = {1, 1};
+    if (grown) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            const float higher = fmaxf(maximum[h], top[h]), factor = exp2_fast(maximum[h] - higher);
+            const float higher = fmaxf(maximum[h], top[h]);
+            factor[h] = exp2_fast(maximum[h] - higher);
             maximum[h] = higher;
-            total[h] *= factor;
-#pragma unroll
-            for (int j = 0; j < O_TILES; j++)
-                out[j][2 * h] *= factor, out[j][2 * h + 1] *= factor;
+            total[h] *= factor[h];
         }
     }
 #pragma unroll
@@ -168,6 +197,14 @@ __device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O
             score[j][e] = exp2_fast(score[j][e] - maximum[e >> 1]);
             total[e >> 1] += score[j][e];
         }
+    before_rescale();
+    if (grown) {
+#pragma unroll
+        for (int j = 0; j < O_TILES; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                out[j][e] *= factor[e >> 1];
+    }
 }
 
 /* Results over their sums: to `out`, or (one head) onto x and its norm to `out`. */

@@ -1,8 +1,8 @@
 /* attend_wide: attend.cuh with wgmma (compute capability 9.0a, 16 bits, heads of 32 and 64): groups of four warps, each
  * with 64 rows, read K and V from shared memory once a group.
  *
- * The product of the next tile's scores runs while this tile's become weights (as in FlashAttention-3, Shah et al.
- * 2024), and other groups' products meanwhile: bound by the tensor cores and the unit that makes exponentials, about
+ * A tile's values are multiplied while the next one's scores become weights (as in FlashAttention-3, Shah et al. 2024),
+ * and other groups' products run meanwhile: bound by the tensor cores and the unit that makes exponentials, about
  * equally. */
 #ifndef SEGRT_CUDA_ATTEND_WIDE_CUH
 #define SEGRT_CUDA_ATTEND_WIDE_CUH
@@ -14,9 +14,9 @@ namespace {
 
 constexpr int WIDE_KEYS = 64;
 
-/* A multiprocessor holds twelve warps: one block, or three with less room each. */
-template <int D, int WARPS> constexpr int wide_stages = WARPS == 12 || D == 32 ? 6 : 4;
-template <int D, int WARPS> constexpr int wide_query_stages = WARPS == 4 ? 4 : D == 64 ? 3 : 2;
+/* A multiprocessor holds sixteen warps: two blocks, or four with less room each. */
+template <int D, int WARPS> constexpr int wide_stages = WARPS == 8 ? (D == 64 ? 6 : 8) : D == 64 ? 3 : 6;
+template <int D, int WARPS> constexpr int wide_query_stages = WARPS == 8 ? (D == 64 ? 4 : 3) : D == 64 ? 3 : 4;
 
 template <int D, int WARPS> constexpr int wide_bytes()
 {
@@ -24,7 +24,7 @@ template <int D, int WARPS> constexpr int wide_bytes()
     return ring > query ? ring : query;
 }
 
-template <numeric N, int D, int WARPS, bool QUERY> __global__ void __launch_bounds__(WARPS * 32, 12 / WARPS) attend_wide(const attend_args p)
+template <numeric N, int D, int WARPS, bool QUERY> __global__ void __launch_bounds__(WARPS * 32, 16 / WARPS) attend_wide(const attend_args p)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     constexpr int ROWS = WARPS * 16, KEYS = WIDE_KEYS, STAGES = wide_stages<D, WARPS>, K_ROW = D * 2, V_ROW = KEYS * 2, TILE = KEYS * K_ROW, STAGE = 2 * TILE;
@@ -34,83 +34,100 @@ template <numeric N, int D, int WARPS, bool QUERY> __global__ void __launch_boun
     const int column_in = (threadIdx.x & 3) * 2, tiles = (p.nkeys + KEYS - 1) / KEYS;
     const attend_block<N, D> b(p, ROWS);
 
-    start_next();
     wait_for_previous();
     fragment<N, 4> query[1][Q_STEPS];
     load_query<N, D, 1, WARPS, wide_query_stages<D, WARPS>, QUERY>(query, p, b, base);
 
-    auto copy = [&](int tile) {
-        const int stage = tile % STAGES;
+    const key_copier<N, D, KEYS, WARPS * 32> keys(p, b);
+    auto copy = [&](int tile, int stage) {
         if (tile < tiles) {
-            copy_keys<N, D, KEYS, WARPS * 32>(p, b, tile, base + stage * STAGE, base + stage * STAGE + TILE);
+            keys.copy(p, tile, base + stage * STAGE, base + stage * STAGE + TILE);
             if (p.key_bias && threadIdx.x < KEYS / 4)
                 copy_chunk(bias_base + stage * KEYS * 4 + threadIdx.x * 16, p.key_bias + (size_t)blockIdx.z * p.key_pitch + tile * KEYS + threadIdx.x * 4, true);
         }
         copy_commit();
     };
-    /* Scores of a tile begin with the keys' biases, and far below where there is no key. */
-    auto multiply_keys = [&](float (&score)[S_TILES][4], int tile) {
-        const bool part = (tile + 1) * KEYS > p.nkeys, biased = p.key_bias || part;
-        if (biased) {
+    /* Scores of a tile begin with the keys' biases, and far below where there is no key; false: with nothing. */
+    auto begin_scores = [&](float (&to)[S_TILES][4], int tile, int stage) {
+        const bool part = (tile + 1) * KEYS > p.nkeys;
+        if (p.key_bias) {
+            const float2 *bias = (const float2 *)(shared + STAGES * STAGE + (stage * KEYS + column_in) * 4);
 #pragma unroll
             for (int j = 0; j < S_TILES; j++) {
-                const int key = tile * KEYS + j * 8 + column_in;
-                float2 bias = make_float2(0, 0);
-                if (p.key_bias)
-                    bias = *(const float2 *)(shared + STAGES * STAGE + (tile % STAGES * KEYS + j * 8 + column_in) * 4);
-                score[j][0] = score[j][2] = key < p.nkeys ? bias.x : -1e30f;
-                score[j][1] = score[j][3] = key + 1 < p.nkeys ? bias.y : -1e30f;
+                const float2 v = bias[j * 4];
+                to[j][0] = to[j][2] = v.x;
+                to[j][1] = to[j][3] = v.y;
             }
         }
-        const uint64_t right = wide_tile<K_ROW>(base + tile % STAGES * STAGE);
-        wide_begin();
+        if (part) {
+#pragma unroll
+            for (int j = 0; j < S_TILES; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    to[j][e] = tile * KEYS + j * 8 + column_in + (e & 1) < p.nkeys ? (p.key_bias ? to[j][e] : 0) : -1e30f;
+        }
+        return part || p.key_bias;
+    };
+    auto multiply_keys = [&](float (&to)[S_TILES][4], int stage, bool begun) {
+        const uint64_t right = wide_tile<K_ROW>(base + stage * STAGE);
 #pragma unroll
         for (int s = 0; s < Q_STEPS; s++)
-            wide_multiply<N>(score, query[0][s].high, right + 2 * s, s > 0 || biased);
-        wide_commit();
+            wide_multiply<N>(to, query[0][s].high, right + 2 * s, s > 0 || begun);
     };
 
-    float out[1][O_TILES][4], maximum[2] = {-INFINITY, -INFINITY}, total[1][2] = {{0, 0}}, even[S_TILES][4], odd[S_TILES][4];
+    float out[1][O_TILES][4], maximum[2] = {-INFINITY, -INFINITY}, total[1][2] = {{0, 0}}, score[S_TILES][4];
+    fragment<N, 4> weights[V_STEPS];
 #pragma unroll
     for (int j = 0; j < O_TILES; j++)
 #pragma unroll
         for (int e = 0; e < 4; e++)
             out[0][j][e] = 0;
-#pragma unroll
-    for (int s = 0; s < STAGES - 2; s++)
-        copy(s);
-    copy_wait<STAGES - 3>();
-    wide_publish();
-    __syncthreads();
-    multiply_keys(even, 0);
-    wide_commit(); /* stands for the product with the values of a tile before */
-
-    auto advance = [&](float (&score)[S_TILES][4], float (&next)[S_TILES][4], int tile) {
-        copy_wait<STAGES - 4>(); /* the next tile is here */
-        wide_publish();
-        wide_wait<1>();  /* the scores are; the values of the tile before may still be multiplied */
-        __syncthreads(); /* everybody is done with the tile before that one */
-        copy(tile + STAGES - 2);
-        multiply_keys(next, min(tile + 1, tiles - 1)); /* behind the last: for nothing */
-        weigh<N>(score, out[0], maximum, total[0], []() { wide_wait<1>(); });
-        fragment<N, 4> weights[V_STEPS];
+    auto pack = [&]() {
 #pragma unroll
         for (int s = 0; s < V_STEPS; s++)
             weights[s] = as_left<N>(score, s);
-        const uint64_t right = wide_tile<V_ROW>(base + tile % STAGES * STAGE + TILE);
+    };
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++)
+        copy(s, s);
+    copy_wait<STAGES - 2>();
+    wide_publish();
+    __syncthreads();
+    bool begun = begin_scores(score, 0, 0);
+    wide_begin();
+    multiply_keys(score, 0, begun);
+    wide_commit();
+    wide_wait<0>();
+    weigh<N>(score, out[0], maximum, total[0], []() {});
+    pack();
+
+    int stage = 0, last_stage = STAGES - 1; /* of this tile, of the one before */
+    for (int tile = 0; tile < tiles; tile++) { /* weights of this tile are ready */
+        copy_wait<STAGES - 3>();               /* the next one is here */
+        wide_publish();
+        __syncthreads(); /* everybody is done with the tile before */
+        copy(tile + STAGES - 1, last_stage);
+        const int next = stage + 1 == STAGES ? 0 : stage + 1; /* behind the last tile: for nothing */
+        begun = begin_scores(score, tile + 1, next);
         wide_begin();
+        multiply_keys(score, next, begun);
+        wide_commit();
+        const uint64_t right = wide_tile<V_ROW>(base + stage * STAGE + TILE);
 #pragma unroll
         for (int s = 0; s < V_STEPS; s++)
             wide_multiply<N>(out[0], weights[s].high, right + 2 * s, true);
         wide_commit();
-    };
-    for (int tile = 0; tile < tiles; tile += 2) {
-        advance(even, odd, tile);
+        wide_wait<1>(); /* scores of the next tile, while this one's values are multiplied */
         if (tile + 1 < tiles)
-            advance(odd, even, tile + 1);
+            weigh<N>(score, out[0], maximum, total[0], []() { wide_wait<0>(); });
+        else
+            wide_wait<0>();
+        pack();
+        last_stage = stage;
+        stage = next;
     }
-    wide_wait<0>();
     copy_wait<0>();
+    start_next();
     store_result<N, D, 1>(p, out, total, b.row0, b.rows);
 #endif
 }
@@ -124,8 +141,8 @@ template <numeric N, int D, int WARPS> cudaError_t launch_wide_rows(const attend
 
 template <numeric N> cudaError_t launch_wide(const attend_args &p, const launch *how)
 {
-    if (p.rows == 192)
-        return p.head == 64 ? launch_wide_rows<N, 64, 12>(p, how) : launch_wide_rows<N, 32, 12>(p, how);
+    if (p.rows == 128)
+        return p.head == 64 ? launch_wide_rows<N, 64, 8>(p, how) : launch_wide_rows<N, 32, 8>(p, how);
     return p.head == 64 ? launch_wide_rows<N, 64, 4>(p, how) : launch_wide_rows<N, 32, 4>(p, how);
 }
 

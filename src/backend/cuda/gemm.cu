@@ -4,16 +4,14 @@
 
 namespace {
 
-
 struct tile_row {
     const char *name;
     int bm, bn, threads, shared;
 };
 
-
 const tile_row tiles[] = {
     {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), shared_of(128, 128, 3)},
-    {"gemm 128x64", 128, 64, threads_of(128, 64, 64, 32), shared_of(128, 64, 4)},
+    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), shared_of(128, 64, 4)},
     {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 32), shared_of(64, 64, 4)},
 };
 constexpr int TILES = sizeof tiles / sizeof *tiles;

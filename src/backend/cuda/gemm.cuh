@@ -284,7 +284,7 @@ template <numeric N> __device__ void finish_any(const gemm_args &p, int m0, int 
 }
 
 template <numeric N, int BM, int BN, int WM, int WN, int STAGES, bool GATHER>
-__global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ? 1 : 2) gemm(const gemm_args p)
+__global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ? 1 : BM * BN == 4096 ? 3 : 2) gemm(const gemm_args p)
 {
     using T = storage_t<N>;
     constexpr int THREADS = threads_of(BM, BN, WM, WN), PASS = THREADS / 8; /* rows that a pass of all threads copies */
@@ -295,10 +295,9 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
     const int m0 = blockIdx.y * BM, n0 = blockIdx.x * BN;
     const int wm = warp / (BN / WN) * WM, wn = warp % (BN / WN) * WN;
-    const int slices = (p.k + WIDE - 1) / WIDE, each = (slices + p.splits - 1) / p.splits;
-    const int first = blockIdx.z * each, count = max(0, min(slices - first, each));
+    const int slices = (p.k + WIDE - 1) / WIDE, share = (slices + p.splits - 1) / p.splits;
+    const int first = blockIdx.z * share, count = max(0, min(slices - first, share));
 
-    start_next();
     const uint32_t base = shared_address(shared);
     const int copy_row = tid >> 3, copy_at = tid & 7;
     const T *weight = (const T *)p.w, *a = (const T *)p.a;
@@ -398,6 +397,7 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
         }
     }
     copy_wait<0>();
+    start_next();
     __syncthreads();
 
     const int row_in = lane >> 2, column_in = (lane & 3) * 2;
@@ -421,11 +421,11 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
         }
         __syncthreads();
         constexpr int CHUNKS = BN / CHUNK;
-        for (int i = tid; i < BM * CHUNKS; i += THREADS) {
+        each<BM * CHUNKS, THREADS>([&](int i) {
             const int row = i / CHUNKS, column = i % CHUNKS * CHUNK;
             if (m0 + row < p.m && n0 + column < p.n)
                 *(uint4 *)((T *)p.out + (size_t)(m0 + row) * p.ldo + n0 + column) = *(const uint4 *)(shared + row * PITCH + column * (int)sizeof(T));
-        }
+        });
     } else if (p.end == GEMM_ROWS) {
         const bool single = p.together || (gridDim.x == 1 && gridDim.z == 1), in_place = !single && gridDim.z == 1 && p.rows == ROW_RESIDUAL;
         constexpr int PITCH = BN + 4;

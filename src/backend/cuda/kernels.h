@@ -97,7 +97,7 @@ typedef struct attend_args {
     const float *out_bias; /* [ldo], with x */
     int images, tokens, nkeys, key_pitch, heads, head; /* head: 32, 64 or 128, padded */
     int ldq, ldk, ldo, ldw, k; /* k: columns of q that are used (with weight: its inner width) */
-    int rows;              /* of a tile: 64, 128 or 192, chosen by attend_choose, and: */
+    int rows;              /* of a tile: 64 or 128, chosen by attend_choose, and: */
     bool wide;             /* products of four warps (wgmma) */
     float eps, inverse_width;
 } attend_args;
@@ -123,13 +123,14 @@ cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const lau
 
 /* ----------------------------------------------------------------------------------------- input */
 
-/* Rows of the first patch convolution's matrix: T [images * out_h * out_w][ldo], column (ky * kernel + kx) * 3 + colour. */
+/* Rows of the first patch convolution's matrix: T [images * out_h * out_w][ldo], column ky * pitch + kx * 3 + colour; pitch is
+ * kernel * 3 rounded up to 8, zeros behind. */
 typedef struct gather_args {
     const uint8_t *pixels; /* [images][h][w][3], or NULL and */
     const float *input;    /* [images][3][h][w], normalised */
     float mean[3], deviation[3];
     void *out;
-    int images, h, w, out_h, out_w, kernel, stride, pad, ldo;
+    int images, h, w, out_h, out_w, kernel, stride, pad, ldo, pitch;
 } gather_args;
 
 cudaError_t gather_launch(const gather_args *args, numeric type, const launch *how);

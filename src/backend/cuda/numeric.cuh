@@ -219,6 +219,17 @@ __device__ __forceinline__ void copy_chunk(uint32_t to, const void *from, bool v
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int PENDING> __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory"); }
 
+/* f(i) for i in [0, COUNT), spread over THREADS threads, without a loop that the compiler cannot see through. */
+template <int COUNT, int THREADS, typename F> __device__ __forceinline__ void each(F f)
+{
+#pragma unroll
+    for (int pass = 0; pass < (COUNT + THREADS - 1) / THREADS; pass++) {
+        const int i = pass * THREADS + threadIdx.x;
+        if (COUNT % THREADS == 0 || i < COUNT)
+            f(i);
+    }
+}
+
 /* The kernel before is complete from here on; the one behind may be started. */
 __device__ __forceinline__ void wait_for_previous()
 {

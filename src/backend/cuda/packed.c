@@ -118,8 +118,10 @@ static void pack_stage(packer *p, const network *net, int i)
     const network_patch *patch = &stage->patch;
     packed_stage *to = &p->to->stages[i];
     const int taps = patch->kernel * patch->kernel, in = i ? p->to->stages[i - 1].width : 3;
-    float *host = take_matrix(p, &to->patch, to->width, taps * in);
-    put(p, host, &to->patch, 0, patch->weight, patch->out, taps * patch->in, plain(patch->out), (groups){.size = patch->in, .pitch = in});
+    /* the picture is gathered by rows of the kernel: gather.cu */
+    const groups columns = i ? (groups){.size = patch->in, .pitch = in} : (groups){.size = patch->kernel * 3, .pitch = padded(patch->kernel * 3, 8)};
+    float *host = take_matrix(p, &to->patch, to->width, i ? taps * in : patch->kernel * columns.pitch);
+    put(p, host, &to->patch, 0, patch->weight, patch->out, taps * patch->in, plain(patch->out), columns);
     take_floats(p, &to->gamma, (size_t)to->width, patch->gamma);
     take_floats(p, &to->beta, (size_t)to->width, patch->beta);
     take_floats(p, &to->offset, (size_t)to->width, stage->offset);

@@ -33,25 +33,24 @@ template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLA
     const uint32_t base = shared_address(shared), left_base = shared_address(left);
     const int last_y = min(y0 + TILE_H, p.h[0]) - 1, last_x = min(x0 + TILE_W, p.w[0]) - 1;
 
-    start_next();
     auto copy = [&](int chunk, int stage) {
         const uint32_t to = base + stage * STAGE;
-        for (int i = tid; i < (64 + NEAR + CLASSES) * 8; i += THREADS) {
-            const int r = i >> 3, at = i & 7, channel = chunk * 64 + at * 8;
-            if (r < 64) {
-                const int row = chunk * 64 + r;
-                const bool valid = row < p.width && at * 8 < p.k;
-                copy_chunk(to + tile_offset<128>(r, at), (const T *)p.weight + (valid ? (size_t)row * p.ldw + at * 8 : 0), valid);
-            } else if (r < 64 + NEAR) {
-                const int n = r - 64, row = near_row[n], level = n < PIXELS_NEAR_1 ? 1 : n < PIXELS_NEAR_1 + PIXELS_NEAR_2 ? 2 : 3;
-                const bool valid = row >= 0 && channel < p.width;
-                copy_chunk(to + tile_offset<128>(r, at), (const T *)p.level[level] + (valid ? (size_t)row * p.width + channel : 0), valid);
-            } else {
-                const int row = r - 64 - NEAR;
-                const bool valid = row < p.class_ld;
-                copy_chunk(to + tile_offset<128>(r, at), (const T *)p.classifier + (valid ? (size_t)row * p.ldc + channel : 0), valid);
-            }
-        }
+        each<64 * 8, THREADS>([&](int i) {
+            const int r = i >> 3, at = i & 7, row = chunk * 64 + r;
+            const bool valid = row < p.width && at * 8 < p.k;
+            copy_chunk(to + tile_offset<128>(r, at), (const T *)p.weight + (valid ? (size_t)row * p.ldw + at * 8 : 0), valid);
+        });
+        each<NEAR * 8, THREADS>([&](int i) {
+            const int n = i >> 3, at = i & 7, channel = chunk * 64 + at * 8, level = n < PIXELS_NEAR_1 ? 1 : n < PIXELS_NEAR_1 + PIXELS_NEAR_2 ? 2 : 3;
+            const bool valid = near_row[n] >= 0 && channel < p.width;
+            const T *from = (const T *)(level == 1 ? p.level[1] : level == 2 ? p.level[2] : p.level[3]);
+            copy_chunk(to + tile_offset<128>(64 + n, at), from + (valid ? (size_t)near_row[n] * p.width + channel : 0), valid);
+        });
+        each<CLASSES * 8, THREADS>([&](int i) {
+            const int row = i >> 3, at = i & 7;
+            const bool valid = row < p.class_ld;
+            copy_chunk(to + tile_offset<128>(64 + NEAR + row, at), (const T *)p.classifier + (valid ? (size_t)row * p.ldc + chunk * 64 + at * 8 : 0), valid);
+        });
     };
 
     /* Which rows of the smaller levels the tile needs, and their weights for each token. */
@@ -86,11 +85,11 @@ template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLA
     }
     __syncthreads();
     wait_for_previous();
-    for (int i = tid; i < TOKENS * 8; i += THREADS) {
+    each<TOKENS * 8, THREADS>([&](int i) {
         const int r = i >> 3, at = i & 7, y = y0 + r / TILE_W, x = x0 + r % TILE_W;
         const bool valid = y < p.h[0] && x < p.w[0] && at * 8 < p.k;
         copy_chunk(left_base + r * PITCH + at * 16, (const T *)p.features + (valid ? ((size_t)(image * p.h[0] + y) * p.w[0] + x) * p.k + at * 8 : 0), valid);
-    }
+    });
     copy(0, 0);
     copy_commit();
 
@@ -156,6 +155,7 @@ template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLA
         }
         __syncthreads();
     }
+    start_next();
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         const int r = warp * 16 + (lane >> 2) + half * 8, y = y0 + r / TILE_W, x = x0 + r % TILE_W;

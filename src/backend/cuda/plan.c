@@ -180,13 +180,13 @@ static void add_patch(layout *l, int i)
     const void *a = i ? l->stage_out[i - 1] : NULL;
     int lda = i ? l->weights->stages[i - 1].width : 0;
     if (i == 0) {
-        lda = padded(at->patch.k, WIDTH_PAD);
+        lda = at->patch.k;
         void *gathered = take_rows(l, (size_t)rows, lda);
         step *s = add(l, STEP_GATHER, OP_PATCH, i, -1, 0);
         s->name = "gather";
         s->args.gather = (gather_args){.pixels = p->key.pixels ? p->input : NULL, .input = p->key.pixels ? NULL : p->input, .out = gathered, .images = p->key.n,
                                        .h = p->key.h, .w = p->key.w, .out_h = out.h, .out_w = out.w, .kernel = patch->kernel, .stride = patch->stride,
-                                       .pad = patch->pad, .ldo = lda};
+                                       .pad = patch->pad, .ldo = lda, .pitch = lda / patch->kernel};
         for (int c = 0; c < 3; c++) {
             s->args.gather.mean[c] = (float)l->net->mean[c];
             s->args.gather.deviation[c] = (float)l->net->deviation[c];

@@ -76,7 +76,7 @@ static segrt_status session_open(void **state, const network *net, const backend
     s->profiled = options->profile;
     void *counters = NULL;
     segrt_status status = device_open(&s->on, options->device, error);
-    s->overlap = s->on.major >= 9;
+    s->overlap = false;
     if (!status)
         status = choose_type(s, options->precision, error);
     if (!status)

@@ -5,29 +5,38 @@
 #include <string.h>
 
 #include "api/inside.h"
+#include "backend/cuda_loader.h"
 #include "base/sized.h"
 #include "image/image.h"
 
 /* "cuda:1" -> the backend and its ordinal. */
 static segrt_status choose_device(const char *name, const backend **device, int *ordinal, segrt_error *error)
 {
-    static const struct {
-        const char *name;
-        const backend *device;
-    } rows[] = {
-        {"auto", &backend_cpu},
-        {"cpu", &backend_cpu},
-        {"reference", &backend_reference},
-    };
     *ordinal = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (!strcmp(name, rows[i].name)) {
-            *device = rows[i].device;
-            return SEGRT_OK;
-        }
-    if (!strncmp(name, "cuda", 4) && (!name[4] || name[4] == ':'))
-        return fail_with(error, SEGRT_DEVICE, "device '%s': this build has no CUDA backend", name);
-    return fail_with(error, SEGRT_ARGUMENT, "device '%.40s' is not known: auto, cpu, cuda, cuda:N or reference", name);
+    if (!strcmp(name, "cpu")) {
+        *device = &backend_cpu;
+        return SEGRT_OK;
+    }
+    if (!strcmp(name, "reference")) {
+        *device = &backend_reference;
+        return SEGRT_OK;
+    }
+    char *end = NULL;
+    const bool numbered = !strncmp(name, "cuda:", 5) && name[5] >= '0' && name[5] <= '9';
+    const long number = numbered ? strtol(name + 5, &end, 10) : 0;
+    if (strcmp(name, "cuda") != 0 && (!numbered || *end || number > 1023))
+        return fail_with(error, SEGRT_ARGUMENT, "device '%.40s' is not known: auto, cpu, cuda, cuda:N or reference", name);
+    *ordinal = (int)number;
+    return cuda_loader_find(device, error);
+}
+
+/* A GPU where there is one that takes the engine, else the processor. */
+static segrt_status open_best(const backend **device, void **state, const network *net, const backend_options *how, segrt_error *error)
+{
+    if (!cuda_loader_find(device, NULL) && !(*device)->open(state, net, how, NULL))
+        return SEGRT_OK;
+    *device = &backend_cpu;
+    return backend_cpu.open(state, net, how, error);
 }
 
 segrt_status segrt_session_open(segrt_session **out, const segrt_engine *engine, const segrt_session_options *options, segrt_error *error)
@@ -43,8 +52,9 @@ segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine
     const backend *device = NULL;
     backend_options how = {.no_fuse = no_fuse, .profile = profile};
     segrt_status status = sized_read(&o, sizeof o, options, "segrt_session_options", error);
-    if (!status)
-        status = choose_device(o.device ? o.device : "auto", &device, &how.device, error);
+    const bool best = !o.device || !strcmp(o.device, "auto");
+    if (!status && !best)
+        status = choose_device(o.device, &device, &how.device, error);
     if (status)
         return status;
 
@@ -52,7 +62,6 @@ segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine
     if (!session)
         return fail_memory(error, sizeof *session, "a session");
     session->engine = engine;
-    session->device = device;
     session->pool = o.pool;
     atomic_init(&session->cancel, false);
     if (!session->pool) {
@@ -63,9 +72,10 @@ segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine
     }
     how.precision = o.precision != SEGRT_PRECISION_DEFAULT ? o.precision : engine->profile.precision;
     how.pool = session->pool;
-    status = device->open(&session->state, engine->net, &how, error);
+    status = best ? open_best(&device, &session->state, engine->net, &how, error) : device->open(&session->state, engine->net, &how, error);
     if (status)
         goto fail;
+    session->device = device;
     *out = session;
     return SEGRT_OK;
 fail:
@@ -77,7 +87,8 @@ void segrt_session_close(segrt_session *session)
 {
     if (!session)
         return;
-    session->device->close(session->state);
+    if (session->device)
+        session->device->close(session->state);
     pool_close(session->own_pool);
     resampler_close(session->fit);
     resampler_close(session->resize);

@@ -1,5 +1,5 @@
-/* library: what libsegrt-cuda.so exports; see abi.h. */
-#include "backend/cuda/abi.h"
+/* library: what libsegrt-cuda.so exports; see cuda_abi.h. */
+#include "backend/cuda_abi.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
-/* abi: the one door between libsegrt and libsegrt-cuda.so.  Both come from one build; the numbers below catch a
+/* cuda_abi: the one door between libsegrt and libsegrt-cuda.so.  Both come from one build; the numbers below catch a
  * library of another version before a structure is misread. */
-#ifndef SEGRT_CUDA_ABI_H
-#define SEGRT_CUDA_ABI_H
+#ifndef SEGRT_BACKEND_CUDA_ABI_H
+#define SEGRT_BACKEND_CUDA_ABI_H
 
 #include "backend/backend.h"
 

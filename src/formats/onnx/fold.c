@@ -14,6 +14,7 @@ enum { PARTIAL = 256 /* elements of integers that are carried where some are not
 typedef struct fold {
     onnx_store *s;
     operand *values; /* [value_count], with elements where they are known */
+    bool *partial;   /* [value_count]: some of the elements are OP_UNKNOWN */
     bool *remove;    /* [node_count] */
     op work;
     op_memory memory;
@@ -88,7 +89,7 @@ static bool only_type_wanted(const onnx_node *node, int32_t slot, onnx_type type
     return slot == 1 && type != ONNX_NO_TYPE && onnx_node_is(node, "CastLike");
 }
 
-static bool can_compute(fold *f, const op_row *row, const op *o)
+static bool can_compute(const fold *f, const op_row *row, const op *o)
 {
     if (!strcmp(row->name, "Shape") || !strcmp(row->name, "Size"))
         return o->in[0]->shape.rank >= 0;
@@ -158,6 +159,7 @@ static segrt_status fold_node(fold *f, int32_t n, segrt_error *error)
             status = keep(f, v, &results[slot], error);
         if (!status && results[slot].i && results[slot].count <= PARTIAL) {
             f->values[v] = results[slot];
+            f->partial[v] = !all;
             results[slot] = (operand){0};
         }
     }
@@ -209,8 +211,9 @@ static segrt_status walk(fold *f, segrt_error *error)
     segrt_status status = SEGRT_OK;
     f->branched = false;
     f->values = memory_get_cleared((size_t)count, sizeof *f->values);
+    f->partial = memory_get_cleared((size_t)count, sizeof *f->partial);
     f->remove = memory_get_cleared(s->limits.nodes + 1, sizeof *f->remove); /* branches add nodes */
-    if (!f->values || !f->remove)
+    if (!f->values || !f->partial || !f->remove)
         status = fail_memory(error, (size_t)count * sizeof *f->values, "folding the graph");
     for (int32_t n = 0; n < nodes && !status; n++) {
         status = fold_node(f, n, error);
@@ -222,9 +225,8 @@ static segrt_status walk(fold *f, segrt_error *error)
     if (!status)
         status = store_compact(s, f->remove, error);
     memory_free(f->values);
+    memory_free(f->partial);
     memory_free(f->remove);
-    f->values = NULL;
-    f->remove = NULL;
     return status;
 }
 

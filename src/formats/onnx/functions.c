@@ -55,6 +55,8 @@ segrt_status onnx_read_function(onnx_store *s, bytes message, segrt_error *error
     }
     if (w.failed)
         return wire_status(&w);
+    if (opsets > ONNX_OPSETS || defaults > ONNX_NODE_ATTRIBUTES)
+        return fail_at(error, SEGRT_UNSUPPORTED, store_offset(s, message.begin), "a function of %zu imports and %zu attributes", opsets, defaults);
     if (s->function_count == FUNCTIONS)
         return fail_at(error, SEGRT_UNSUPPORTED, store_offset(s, message.begin), "more than %d functions", FUNCTIONS);
     segrt_status status = STORE_GROW(s->functions, s->function_room, s->function_count, error);
@@ -99,8 +101,11 @@ static segrt_status add_identity(onnx_store *s, const onnx_scope *scope, const o
                                       .input_count = from >= 0, .outputs = slots + 1, .output_count = 1}, error);
 }
 
-static segrt_status open_scope(onnx_store *s, const onnx_scope *outer, const char *name, uint64_t at, onnx_scope **out, segrt_error *error)
+static segrt_status open_scope(onnx_store *s, const onnx_scope *outer, const char *name, bytes body, uint64_t at, onnx_scope **out, segrt_error *error)
 {
+    if (body.size > ONNX_BODY_BYTES - s->bodies)
+        return fail_at(error, SEGRT_UNSUPPORTED, at, "'%.80s': functions and branches pass %d MiB when inlined", name, ONNX_BODY_BYTES >> 20);
+    s->bodies += body.size;
     if (outer->depth >= ONNX_CALL_DEPTH)
         return fail_at(error, SEGRT_MALFORMED, at, "'%.80s' is nested %d deep, or calls itself", name, ONNX_CALL_DEPTH);
     const size_t length = strlen(name) + 2;
@@ -168,7 +173,7 @@ segrt_status onnx_inline_call(onnx_store *s, const onnx_scope *scope, const onnx
     if (!kept)
         return error->status;
     *kept = *call;
-    segrt_status status = open_scope(s, scope, *call->name ? call->name : call->op, call->offset, &body, error);
+    segrt_status status = open_scope(s, scope, *call->name ? call->name : call->op, function.message, call->offset, &body, error);
     if (status)
         return status;
     body->opsets = function.opsets;
@@ -188,7 +193,7 @@ segrt_status onnx_read_branch(onnx_store *s, const struct onnx_subgraph *branch,
 {
     enum { GRAPH_OUTPUT = 12 };
     onnx_scope *scope = NULL;
-    segrt_status status = open_scope(s, branch->scope, *node->name ? node->name : node->op, node->offset, &scope, error);
+    segrt_status status = open_scope(s, branch->scope, *node->name ? node->name : node->op, branch->message, node->offset, &scope, error);
     if (status)
         return status;
     scope->outer = branch->scope;

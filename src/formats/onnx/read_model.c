@@ -81,6 +81,8 @@ static segrt_status read_field(onnx_store *s, wire *w, const wire_field *f, byte
     case METADATA: return read_property(s, f->part, error);
     case FUNCTION: return onnx_read_function(s, f->part, error);
     case OPSET_IMPORT:
+        if (g->opset_count == ONNX_OPSETS)
+            return fail_at(error, SEGRT_UNSUPPORTED, wire_offset(w, f->at), "more than %d operator sets are imported", ONNX_OPSETS);
         status = STORE_GROW(s->opsets, s->opset_room, g->opset_count, error);
         if (!status)
             status = onnx_read_opset(s, f->part, &s->opsets[g->opset_count], error);

@@ -30,8 +30,9 @@ static segrt_status count(wire *w, counts *c)
     }
     if (w->failed)
         return wire_status(w);
-    if (c->inputs > ONNX_NODE_SLOTS || c->outputs > ONNX_NODE_SLOTS || c->attributes > ONNX_NODE_SLOTS)
-        return fail_at(w->error, SEGRT_UNSUPPORTED, wire_offset(w, w->rest.begin), "a node with more than %d inputs, outputs or attributes", ONNX_NODE_SLOTS);
+    if (c->inputs > ONNX_NODE_SLOTS || c->outputs > ONNX_NODE_SLOTS || c->attributes > ONNX_NODE_ATTRIBUTES)
+        return fail_at(w->error, SEGRT_UNSUPPORTED, wire_offset(w, w->rest.begin), "a node of %zu inputs, %zu outputs and %zu attributes", c->inputs, c->outputs,
+                       c->attributes);
     if (!c->op.size)
         return fail_at(w->error, SEGRT_MALFORMED, wire_offset(w, w->rest.begin), "a node without an operator");
     return SEGRT_OK;

@@ -12,6 +12,9 @@
 enum {
     ONNX_CALL_DEPTH = 16,              /* functions within functions, branches within branches */
     ONNX_NODE_SLOTS = 65536,           /* inputs or outputs of one node */
+    ONNX_NODE_ATTRIBUTES = 128,        /* of one node or function */
+    ONNX_OPSETS = 128,                 /* imported by the model or a function */
+    ONNX_BODY_BYTES = 256 << 20,       /* of all function bodies and branches that are inlined, each time they are */
     ONNX_NAME_BYTES = 4096,            /* one name */
     ONNX_EXTERNAL_FILES = 256,
     ONNX_STRUCTURE_BYTES = 256 << 20,  /* names, slots, attributes: everything but tensors */
@@ -40,7 +43,8 @@ typedef struct onnx_store {
     onnx_graph graph; /* what the caller sees; its arrays point here */
     onnx_limits limits;
     arena memory;
-    size_t structure, held; /* bytes asked for: everything but tensors; all */
+    size_t structure, held; /* bytes asked for: everything but tensors; tensors */
+    size_t bodies;          /* bytes of functions and branches read so far */
     names names;
     const uint8_t *base; /* the file */
     size_t size;

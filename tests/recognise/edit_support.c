@@ -1,15 +1,19 @@
 /* edit_support: see edit_support.h. */
-#include "recognise/edit_support.h"
+#include "edit_support.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "base/bytes.h"
 #include "base/file_map.h"
+
+/* The fuzz harness has no test framework around it. */
+static void need(bool holds)
+{
+    if (!holds)
+        abort();
+}
 
 enum { MODEL_GRAPH = 7, GRAPH_NODE = 1, GRAPH_CONSTANT = 5 };
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5, ATTRIBUTE_NAME = 1 };
@@ -36,7 +40,7 @@ static bool next_field(bytes *b, field *f)
         bytes_varint(b);
     else
         bytes_take(b, (tag & 7) == 5 ? 4 : 8);
-    assert_true(bytes_ok(b));
+    need(bytes_ok(b));
     f->size = b->at - from;
     return true;
 }
@@ -44,7 +48,7 @@ static bool next_field(bytes *b, field *f)
 static const char *text_of(edit *e, const field *f)
 {
     const char *text = arena_copy_text(&e->memory, (const char *)f->body.begin, f->body.size);
-    assert_non_null(text);
+    need(text != NULL);
     return text;
 }
 
@@ -52,7 +56,7 @@ static void read_attribute(edit *e, edit_node *n, const field *f)
 {
     bytes b = f->body;
     field inner;
-    assert_true(n->attribute_count < EDIT_ATTRIBUTES);
+    need(n->attribute_count < EDIT_ATTRIBUTES);
     n->attributes[n->attribute_count].data = f->body.begin;
     n->attributes[n->attribute_count].size = f->body.size;
     while (next_field(&b, &inner))
@@ -64,12 +68,12 @@ static void read_attribute(edit *e, edit_node *n, const field *f)
 static void read_node(edit *e, bytes b)
 {
     field f;
-    assert_true(e->node_count < EDIT_NODES);
+    need(e->node_count < EDIT_NODES);
     edit_node *n = &e->nodes[e->node_count++];
     *n = (edit_node){.op = "", .name = ""};
     while (next_field(&b, &f)) {
         if (f.number == NODE_INPUT) {
-            assert_true(n->input_count < EDIT_INPUTS);
+            need(n->input_count < EDIT_INPUTS);
             n->inputs[n->input_count++] = text_of(e, &f);
         } else if (f.number == NODE_OUTPUT) {
             n->output = text_of(e, &f);
@@ -86,14 +90,20 @@ static void read_node(edit *e, bytes b)
 edit *edit_open(const char *path)
 {
     file_map map;
-    edit *e = memory_get_cleared(1, sizeof *e);
-    assert_non_null(e);
-    assert_int_equal(file_map_open(&map, path, NULL), SEGRT_OK);
-    uint8_t *copy = arena_get(&e->memory, map.size, 1);
-    assert_non_null(copy);
-    memcpy(copy, map.data, map.size);
-    bytes model = bytes_of(copy, map.size);
+    need(file_map_open(&map, path, NULL) == SEGRT_OK);
+    edit *e = edit_read(map.data, map.size);
     file_map_close(&map);
+    return e;
+}
+
+edit *edit_read(const void *data, size_t size)
+{
+    edit *e = memory_get_cleared(1, sizeof *e);
+    need(e != NULL);
+    uint8_t *copy = arena_get(&e->memory, size, 1);
+    need(copy != NULL);
+    memcpy(copy, data, size);
+    bytes model = bytes_of(copy, size);
     field f, g;
     while (next_field(&model, &f)) {
         if (f.number != MODEL_GRAPH) {
@@ -132,20 +142,26 @@ static void put_node(const edit_node *n, proto *to)
     proto_free(&node);
 }
 
-void edit_write(edit *e, const char *path)
+void edit_encode(const edit *e, proto *file)
 {
-    proto graph = {0}, file = {0};
+    proto graph = {0};
     for (int i = 0; i < e->node_count; i++)
         put_node(&e->nodes[i], &graph);
     proto_append(&graph, e->graph.data, e->graph.size);
-    proto_append(&file, e->model.data, e->model.size);
-    proto_message(&file, MODEL_GRAPH, &graph);
-    assert_false(file.broken);
-    FILE *out = fopen(path, "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(file.data, 1, file.size, out), file.size);
-    fclose(out);
+    proto_append(file, e->model.data, e->model.size);
+    proto_message(file, MODEL_GRAPH, &graph);
+    need(!file->broken);
     proto_free(&graph);
+}
+
+void edit_write(const edit *e, const char *path)
+{
+    proto file = {0};
+    edit_encode(e, &file);
+    FILE *out = fopen(path, "wb");
+    need(out != NULL);
+    need(fwrite(file.data, 1, file.size, out) == file.size);
+    fclose(out);
     proto_free(&file);
 }
 
@@ -154,8 +170,8 @@ edit_node *edit_find(edit *e, const char *name)
     for (int i = 0; i < e->node_count; i++)
         if (strcmp(e->nodes[i].name, name) == 0)
             return &e->nodes[i];
-    fail_msg("the graph has no node '%s'", name);
-    return NULL;
+    fprintf(stderr, "the graph has no node '%s'\n", name);
+    abort();
 }
 
 static void redirect(edit *e, const char *from, const char *to, const edit_node *but)
@@ -180,7 +196,7 @@ edit_node *edit_insert(edit *e, const char *after, const char *op)
     char name[128];
     snprintf(name, sizeof name, "%s.more", after);
     const char *kept = arena_copy_text(&e->memory, name, strlen(name));
-    assert_true(e->node_count < EDIT_NODES);
+    need(e->node_count < EDIT_NODES);
     redirect(e, at->output, kept, NULL);
     memmove(at + 2, at + 1, (size_t)(e->nodes + e->node_count - (at + 1)) * sizeof *at);
     e->node_count++;
@@ -193,12 +209,12 @@ static void set_attribute(edit *e, edit_node *node, const char *name, int kind, 
     proto_int(value, ATTRIBUTE_KIND, kind);
     proto_text(value, ATTRIBUTE_NAME, name);
     uint8_t *data = arena_get(&e->memory, value->size, 1);
-    assert_non_null(data);
+    need(data != NULL);
     memcpy(data, value->data, value->size);
     for (int i = 0; i < node->attribute_count; i++)
         if (strcmp(node->attributes[i].name, name) == 0)
             node->attributes[i].name = "";
-    assert_true(node->attribute_count < EDIT_ATTRIBUTES);
+    need(node->attribute_count < EDIT_ATTRIBUTES);
     node->attributes[node->attribute_count].name = name;
     node->attributes[node->attribute_count].data = data;
     node->attributes[node->attribute_count++].size = value->size;

@@ -27,10 +27,12 @@ typedef struct edit {
     proto model, graph; /* the other fields, as they were */
 } edit;
 
-/* Reads a file of segrt's own writer (nodes of one output).  Fails the test where it cannot.  Close with edit_close. */
+/* Reads a file of segrt's own writer (nodes of one output).  Ends the program where it cannot.  Close with edit_close. */
 edit *edit_open(const char *path);
+edit *edit_read(const void *data, size_t size);
 void edit_close(edit *e);
-void edit_write(edit *e, const char *path);
+void edit_write(const edit *e, const char *path);
+void edit_encode(const edit *e, proto *file);
 
 edit_node *edit_find(edit *e, const char *name);
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,19 @@
 #include "npy_support.h"
 
 enum { DRAWN_W = 157, DRAWN_H = 103 };
+
+/* A golden picture [h][w][3]; free with npy_free. */
+static npy picture(const char *name, int w, int h)
+{
+    char path[64];
+    snprintf(path, sizeof path, "preprocess/%s.npy", name);
+    const npy pixels = npy_read_as(path, "|u1");
+    assert_int_equal(pixels.rank, 3);
+    assert_int_equal(pixels.shape[0], h);
+    assert_int_equal(pixels.shape[1], w);
+    assert_int_equal(pixels.shape[2], 3);
+    return pixels;
+}
 
 static uint8_t *resized(segrt_resample method, const uint8_t *from, int w, int h, int to_w, int to_h, segrt_pool *pool)
 {
@@ -43,15 +57,15 @@ static void the_goldens_of_pillow_and_opencv_are_met_to_the_bit(void **state)
         {"opencv_linear_96x200", SEGRT_RESAMPLE_OPENCV_LINEAR, 96, 200},
         {"opencv_linear_33x400", SEGRT_RESAMPLE_OPENCV_LINEAR, 33, 400},
     };
-    uint8_t *drawn = npy_rgb("opencv_linear_157x103", DRAWN_W, DRAWN_H);
+    npy drawn = picture("opencv_linear_157x103", DRAWN_W, DRAWN_H);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        uint8_t *expected = npy_rgb(rows[i].name, rows[i].w, rows[i].h);
-        uint8_t *got = resized(rows[i].method, drawn, DRAWN_W, DRAWN_H, rows[i].w, rows[i].h, NULL);
-        assert_memory_equal(got, expected, 3 * (size_t)rows[i].w * (size_t)rows[i].h);
-        free(expected);
+        npy expected = picture(rows[i].name, rows[i].w, rows[i].h);
+        uint8_t *got = resized(rows[i].method, drawn.u8, DRAWN_W, DRAWN_H, rows[i].w, rows[i].h, NULL);
+        assert_memory_equal(got, expected.u8, 3 * (size_t)rows[i].w * (size_t)rows[i].h);
+        npy_free(&expected);
         free(got);
     }
-    free(drawn);
+    npy_free(&drawn);
 }
 
 static uint8_t *noise(int w, int h, uint32_t seed)

@@ -39,6 +39,7 @@ static void *counted(void *memory)
 }
 
 /* In a program these stand before the C library's, for every library it uses. */
+#pragma GCC visibility push(default)
 void *malloc(size_t size)
 {
     return fails() ? NULL : counted(__libc_malloc(size));
@@ -60,6 +61,7 @@ void free(void *memory)
     failing.held -= failing.armed && memory;
     __libc_free(memory);
 }
+#pragma GCC visibility pop
 
 /* Runs `once` with the n-th allocation failing, for every n, until it needs no more than n. */
 static void fail_each(segrt_status (*once)(void *user, segrt_error *error), void *user)

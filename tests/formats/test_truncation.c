@@ -46,6 +46,7 @@ static void every_cut_is_refused(const char *folder, const char *name)
         if (!error.message[0] || (error.offset != SEGRT_NO_OFFSET && error.offset > size + 8))
             fail_msg("%s cut to %zu bytes: '%s' at byte %llu", path, size, error.message, (unsigned long long)error.offset);
     }
+    printf("%s: %zu bytes\n", name, file.size);
     munmap(guarded, room + page);
     file_map_close(&file);
 }

@@ -63,9 +63,12 @@ static segrt_status read_end64(directory *out, const file_map *file, uint64_t en
 /* The end record stands last, followed by a comment of its own length. */
 static segrt_status find_directory(directory *out, const file_map *file, segrt_error *error)
 {
-    const uint64_t low = file->size > END_BYTES + COMMENT_CAP ? file->size - END_BYTES - COMMENT_CAP : 0;
-    for (uint64_t end = file->size < END_BYTES ? 0 : file->size - END_BYTES + 1; end-- > low;) {
-        bytes b = at(file, end);
+    const uint8_t *const begin = file->data, *candidate = NULL;
+    const size_t low = file->size > END_BYTES + COMMENT_CAP ? file->size - END_BYTES - COMMENT_CAP : 0;
+    size_t end = file->size < END_BYTES ? 0 : file->size - END_BYTES + 1;
+    for (; end > low && (candidate = memrchr(begin + low, 'P', end - low)) != NULL; end = (size_t)(candidate - begin)) {
+        const uint64_t start = (uint64_t)(candidate - begin);
+        bytes b = at(file, start);
         if (bytes_u32(&b) != SIGNATURE_END)
             continue;
         const uint16_t disk = bytes_u16(&b), first_disk = bytes_u16(&b), here = bytes_u16(&b), count = bytes_u16(&b);
@@ -76,8 +79,8 @@ static segrt_status find_directory(directory *out, const file_map *file, segrt_e
         if (!bytes_ok(&b) || comment != bytes_left(&b))
             continue;
         if (count == UINT16_MAX || out->size == UINT32_MAX || out->offset == UINT32_MAX)
-            return read_end64(out, file, end, error);
-        return disk || first_disk || here != count ? fail_at(error, SEGRT_UNSUPPORTED, end, "a zip archive in several parts") : SEGRT_OK;
+            return read_end64(out, file, start, error);
+        return disk || first_disk || here != count ? fail_at(error, SEGRT_UNSUPPORTED, start, "a zip archive in several parts") : SEGRT_OK;
     }
     return fail_at(error, SEGRT_MALFORMED, file->size, "the zip archive has no end record: the file is truncated");
 }

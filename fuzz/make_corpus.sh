@@ -36,3 +36,8 @@ take fuzz_pickle fuzz/seeds/*.pdparams
 prefixed fuzz_json '\0' tests/data/hf/config.json tests/data/checkpoints/*/config.json
 prefixed fuzz_json '\1' tests/data/hf/preprocessor_config.json tests/data/checkpoints/*/preprocessor_config.json
 prefixed fuzz_json '\2' tests/data/checkpoints/sharded/*.json
+take fuzz_jpeg tests/data/pictures/*.jpg
+take fuzz_png tests/data/pictures/*.png
+take fuzz_webp tests/data/pictures/*.webp
+take fuzz_pnm tests/data/pictures/*.p[bgn]m
+take fuzz_y4m fuzz/regressions/fuzz_y4m/*

@@ -30,6 +30,7 @@ static const struct {
     {"one head without reduction in the first stage", {.reduction = {1, 2, 2, 1}, .seed = 12}},
     {"odd widths, 19 decoder channels, one class",
      {.width = {12, 20, 30, 36}, .depth = {1, 2, 1, 2}, .heads = {1, 2, 3, 4}, .ratio = 3, .decoder_width = 19, .level_width = 23, .classes = 1, .seed = 13}},
+    {"scores too large for weights without maxima", {.scale = 30, .seed = 15}},
     {"150 classes, head width 32", {.width = {32, 64, 96, 128}, .heads = {1, 2, 3, 4}, .decoder_width = 64, .classes = 150, .seed = 14}},
 };
 enum { STRUCTURES = sizeof structures / sizeof *structures };
@@ -129,7 +130,8 @@ static void check_structures(const char *level)
         for (size_t s = 0; s < SIZES; s++)
             for (int no_fuse = 0; no_fuse < 2; no_fuse++) {
                 const double apart = logits_apart(net, sizes[s], level, (backend_options){.no_fuse = no_fuse});
-                if (!(apart <= 1e-5))
+                /* scores of hundreds: their rounding alone moves weights by 1e-4 */
+                if (!(apart <= (structures[m].model.scale > 10 ? 1e-3 : 1e-5)))
                     fail_msg("%s, %s, %dx%dx%d%s: %.2e apart", level, structures[m].name, sizes[s][0], sizes[s][1], sizes[s][2],
                              no_fuse ? ", one operation at a time" : "", apart);
             }

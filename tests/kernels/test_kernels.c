@@ -16,7 +16,7 @@
 #include "kernels/guard_support.h"
 #include "model_support.h"
 
-extern const cpu_kernels cpu_kernels_bf16_amx_emulated;
+extern const cpu_kernels cpu_kernels_bf16_amx_emulated, cpu_kernels_f32_amx_emulated;
 
 /* ------------------------------------------------------------------------------------ helpers */
 
@@ -72,6 +72,7 @@ static void for_tables(void (*check)(const cpu_kernels *k))
             check(cpu_kernel_tables[i]);
         }
     check(&cpu_kernels_bf16_amx_emulated);
+    check(&cpu_kernels_f32_amx_emulated);
 }
 
 static void expect(const cpu_kernels *k, const char *what, size_t at, double got, double wanted, double allowed)
@@ -345,6 +346,72 @@ static void check_softmax(const cpu_kernels *k)
         }
 }
 
+/* Powers of two in a product's ending: several k_units and panels, a last column group of each size. */
+static void check_exp_sums(const cpu_kernels *k)
+{
+    for (int n = 1; n < 70; n += 1 + n / 4) {
+        enum { M = 37, K = 64 };
+        const int row = up(n, k->k_unit);
+        guarded a = operands(k, M * K), w = floats((size_t)(n * K)), bias = floats((size_t)up(n, PANEL)), sums = floats(M * FLOATS), scale = floats(M);
+        guarded b = guarded_open((size_t)(up(n, PANEL) / PANEL) * k->panel_bytes(K)), c = guarded_open((size_t)(M * row * k->operand_bytes));
+        memset(sums.data, 0, sums.bytes);
+        k->pack_rows(b.data, w.data, K, n, K);
+        k->gemm(&(gemm_args){.m = M, .n = n, .k = K, .a = a.data, .a_row = K, .a_panel = lanes_of(k), .b = b.data, .b_panel = k->panel_bytes(K), .c = c.data,
+                             .c_row = row, .c_panel = lanes_of(k), .narrow = true, .bias = bias.data, .row_scale = scale.data, .exp_sums = sums.data});
+        float total[M];
+        k->sum_lanes(sums.data, M, total);
+        for (int i = 0; i < M; i++) {
+            double stored = 0;
+            for (int j = 0; j < row; j++) {
+                double score = j < n ? (double)((float *)bias.data)[j] : 0, size = 0;
+                for (int l = 0; l < K && j < n; l++) {
+                    const double term = (double)operand_at(k, a.data, (size_t)(i * K + l)) *
+                                           (double)k->packed_at((char *)b.data + (size_t)(j / PANEL) * k->panel_bytes(K), l, j % PANEL) * (double)((float *)scale.data)[i];
+                    score += term;
+                    size += fabs(term);
+                }
+                const double got = operand_at(k, c.data, (size_t)(i * row + j)), wanted = j < n ? exp2(score) : 0;
+                expect(k, "power", (size_t)(i * row + j), got, wanted, wanted * (operand_error(k) * 1.03 + 1e-6 * size));
+                stored += got;
+            }
+            expect(k, "sum of powers", (size_t)i, (double)total[i], stored, 2e-6 * stored);
+        }
+        assert_true(guarded_whole(&c));
+        guarded *const all[] = {&a, &w, &bias, &sums, &scale, &b, &c};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            guarded_close(all[i]);
+    }
+}
+
+static void a_products_ending_can_be_powers_of_two_and_their_sums(void **state)
+{
+    (void)state;
+    for_tables(check_exp_sums);
+}
+
+static void check_largest_square(const cpu_kernels *k)
+{
+    for (size_t s = 0; s < sizeof widths / sizeof *widths; s++) {
+        const int n = widths[s];
+        guarded x = operands(k, (size_t)(3 * n));
+        double largest = 0;
+        for (int i = 0; i < 3; i++) {
+            double sum = 0;
+            for (int j = 0; j < n; j++)
+                sum += (double)operand_at(k, x.data, (size_t)(i * n + j)) * (double)operand_at(k, x.data, (size_t)(i * n + j));
+            largest = sum > largest ? sum : largest;
+        }
+        expect(k, "largest square", 0, (double)k->largest_square(x.data, n, 3, n), largest, 1e-5 * largest);
+        guarded_close(&x);
+    }
+}
+
+static void the_longest_rows_square_is_found(void **state)
+{
+    (void)state;
+    for_tables(check_largest_square);
+}
+
 static void a_softmax_in_tiles_is_the_softmax_of_all(void **state)
 {
     (void)state;
@@ -591,7 +658,11 @@ static void measure(const cpu_kernels *k)
         const double each = best_time(&t, run_gemm);
         printf("%s,gemm %s,%dx%dx%d,%.3f,us,%.1f,GMAC/s\n", k->name, measured[i].what, m, n, inner, each * 1e6, (double)m * n * inner / each / 1e9);
     }
-    double each = best_time(&t, run_softmax);
+    t.g = (gemm_args){.m = 48, .n = 256, .k = 32, .a = memory[0], .a_row = 32, .a_panel = lanes_of(k), .b = packed, .b_panel = k->panel_bytes(32),
+                      .c = memory[5], .c_row = 256, .c_panel = lanes_of(k), .narrow = true, .exp_sums = memory[1]};
+    double each = best_time(&t, run_gemm);
+    printf("%s,weights of a head of 32,48x256x32,%.3f,us,%.2f,G/s\n", k->name, each * 1e6, 48 * 256 / each / 1e9);
+    each = best_time(&t, run_softmax);
     printf("%s,softmax,48x256,%.3f,us,%.2f,G/s\n", k->name, each * 1e6, 48 * 256 / each / 1e9);
     each = best_time(&t, run_depthwise);
     printf("%s,depthwise and gelu,128x%d,%.3f,us,%.2f,G/s\n", k->name, lanes_of(k), each * 1e6, 128 * lanes_of(k) / each / 1e9);
@@ -615,6 +686,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_patch_embeddings_norm_is_right_for_every_width),
         cmocka_unit_test(operands_are_rounded_scaled_and_padded),
         cmocka_unit_test(a_softmax_in_tiles_is_the_softmax_of_all),
+        cmocka_unit_test(a_products_ending_can_be_powers_of_two_and_their_sums),
+        cmocka_unit_test(the_longest_rows_square_is_found),
         cmocka_unit_test(one_heads_result_joins_the_residual_stream),
         cmocka_unit_test(the_depthwise_convolution_and_gelu_are_right_at_every_edge),
         cmocka_unit_test(levels_are_upsampled_and_added),

@@ -18,7 +18,7 @@ typedef struct packing {
     int job_count;
 } packing;
 
-static const float *padded(packing *p, weights w, int count)
+static float *padded(packing *p, weights w, int count)
 {
     if (!w.f32)
         return NULL;
@@ -111,6 +111,19 @@ static void pack_piece(void *job, int worker, int piece)
     p->k->pack_rows(j->b, j->src, j->k, j->n, j->k);
 }
 
+/* Pixels are far from zero (about 120): what rounding the first weights changes on an average picture goes into their bias, tap by
+ * tap, as the taps outside take no part. */
+static void correct_first_bias(packed_network *out, const network *net, const cpu_kernels *k, float *tap_bias)
+{
+    const network_patch *p = &net->stages[0].patch;
+    const packed_linear *w = &out->stages[0].patch;
+    for (int o = 0; o < p->out; o++)
+        for (int i = 0; i < w->k; i++) {
+            const float rounded = k->packed_at((const char *)w->b + (size_t)(o / PANEL) * w->b_panel, i, o % PANEL);
+            tap_bias[i / p->in * p->out + o] += (float)(((double)p->weight.f32[o * w->k + i] - (double)rounded) * net->mean[i % p->in]);
+        }
+}
+
 segrt_status packed_open(packed_network *out, const network *net, const cpu_kernels *k, arena *memory, segrt_pool *pool, segrt_error *error)
 {
     *out = (packed_network){0};
@@ -132,6 +145,7 @@ segrt_status packed_open(packed_network *out, const network *net, const cpu_kern
     p = (packing){.net = net, .k = k, .to = {.base = out->memory}, .jobs = list};
     walk(&p, out);
     pool_run(pool, p.job_count, pack_piece, &p);
+    correct_first_bias(out, net, k, out->stages[0].patch_tap_bias);
     memory_free(list);
     return SEGRT_OK;
 }

@@ -28,6 +28,8 @@ size_t picture_bytes(const cpu_state *cpu, const network_shape *shape, tensor_ro
         return heads * (size_t)(round_up(d, PANEL) / PANEL) * cpu->k->panel_bytes(keys);
     case ROLE_SHIFT:
         return (size_t)round_up(keys, PANEL) * sizeof(float);
+    case ROLE_NORMS:
+        return (heads + 1) * (size_t)((keys + KEY_BLOCK - 1) / KEY_BLOCK) * sizeof(float);
     case ROLE_QUERY:
     case ROLE_ATTENDED:
         return tokens * c * operand;

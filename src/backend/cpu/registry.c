@@ -5,7 +5,7 @@
 #define X ROLE_BIT(ROLE_X)
 #define F ROLE_BIT(ROLE_F)
 #define LEVEL ROLE_BIT(ROLE_LEVEL)
-#define KEYS_AND_VALUES (ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_VALUES) | ROLE_BIT(ROLE_SHIFT))
+#define KEYS_AND_VALUES (ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_VALUES) | ROLE_BIT(ROLE_SHIFT) | ROLE_BIT(ROLE_NORMS))
 #define BIT ROLE_BIT
 
 static bool one_head(const cpu_state *cpu, operation first) { return cpu->net->stages[first.stage].heads == 1; }

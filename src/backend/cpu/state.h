@@ -9,7 +9,7 @@
  *
  * Tensors.  x, f and reduced are row-major floats [n][tokens][width], query and attended row-major operands; levels are blocked floats, hidden,
  * gelu and merged blocked operands (kernels.h), a picture after the other; keys and values are packed as the second
- * factor of a product, per picture and head; logits [n][h][max(w, LABEL_TAPS)][pitch], padded. */
+ * factor of a product, per picture and head; norms tell whether the softmax can do without maxima; logits [n][h][max(w, LABEL_TAPS)][pitch], padded. */
 #ifndef SEGRT_CPU_STATE_H
 #define SEGRT_CPU_STATE_H
 
@@ -37,7 +37,8 @@ typedef struct packed_block {
 
 typedef struct packed_stage {
     packed_linear patch;
-    const float *patch_tap_bias, *patch_bias, *patch_gamma, *patch_beta; /* [taps][out]; [out] */
+    float *patch_tap_bias;                                /* [taps][out] */
+    const float *patch_bias, *patch_gamma, *patch_beta; /* [out] */
     const float *offset;
     packed_block *blocks;
     float patch_eps, eps;
@@ -62,6 +63,7 @@ typedef enum tensor_role {
     ROLE_KEYS,
     ROLE_VALUES,
     ROLE_SHIFT,
+    ROLE_NORMS,                  /* [heads + 1][ceil(keys / KEY_BLOCK)]: largest length of a block's keys; one head: then largest |shift| */
     ROLE_QUERY,
     ROLE_ATTENDED,
     ROLE_HIDDEN,
@@ -72,6 +74,8 @@ typedef enum tensor_role {
     ROLE_LOGITS,
     ROLES
 } tensor_role;
+
+enum { KEY_BLOCK = 32 }; /* keys made at once: two panels, one k unit of the widest kernels */
 
 #define ROLE_BIT(role) (1u << (role))
 

@@ -1,5 +1,6 @@
 /* step_attention: query, scores, softmax, values, projection and residual for blocks of tokens; the scores exist for one
  * block of tokens and one tile of keys at a time. */
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/steps.h"
@@ -17,6 +18,7 @@ typedef struct attention_space {
     void *weights; /* the same as operands: over the scores where operands are floats */
     float *sums;   /* [BLOCK][d rounded up to PANEL] */
     float *maximum, *sum, *shrink; /* [BLOCK] */
+    float *lanes;  /* [BLOCK][FLOATS]: sums of weights before they are added up */
     void *out;     /* [BLOCK][c] operands: what the heads gave */
 } attention_space;
 
@@ -36,6 +38,7 @@ static attention_space lay_out(const cpu_state *cpu, int stage, bump *b)
     a.maximum = bump_floats(b, BLOCK);
     a.sum = bump_floats(b, BLOCK);
     a.shrink = bump_floats(b, BLOCK);
+    a.lanes = bump_floats(b, BLOCK * FLOATS);
     a.out = bump_operands(b, k, BLOCK * c);
     return a;
 }
@@ -49,9 +52,25 @@ void attention_plan(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step)
     step_split(cpu, plan, step, at->h * at->w, 8, BLOCK, BLOCK);
 }
 
-/* One head: sums [m][d rounded up] of values under weights that sum to a.sum. */
+/* Scores are at most |q| |k| + |shift|: where that is small, 2^score neither overflows nor vanishes, and no maximum has to be
+ * known before the weights are made. */
+static bool scores_are_small(const step_run *job, int picture, int head, float query_norm)
+{
+    enum { SMALL = 100 };
+    const stage_shape *at = step_shape(job);
+    const int blocks = (at->key_h * at->key_w + KEY_BLOCK - 1) / KEY_BLOCK, heads = job->cpu->net->stages[job->step->first.stage].heads;
+    const float *norms = step_in(job, ROLE_NORMS, picture);
+    float key = 0, shift = 0;
+    for (int i = 0; i < blocks; i++) {
+        key = fmaxf(key, norms[head * blocks + i]);
+        shift = heads == 1 ? fmaxf(shift, norms[blocks + i]) : 0;
+    }
+    return query_norm * key + shift <= SMALL; /* false for a NaN */
+}
+
+/* One head: sums [m][d rounded up] of values under weights that sum to a.sum.  query_norm: at least the queries' length. */
 static void attend(const step_run *job, int picture, int head, const attention_space *a, const void *q, ptrdiff_t q_row, int m,
-                   const float *row_scale, const float *shift)
+                   float query_norm, const float *row_scale, const float *shift)
 {
     const cpu_kernels *k = job->cpu->k;
     const stage_shape *at = step_shape(job);
@@ -61,18 +80,32 @@ static void attend(const step_run *job, int picture, int head, const attention_s
     const size_t value_panel = k->panel_bytes(keys), value_head = (size_t)(width / PANEL) * value_panel;
     const char *all_k = (const char *)step_in(job, ROLE_KEYS, picture) + (size_t)head * key_head;
     const char *all_v = (const char *)step_in(job, ROLE_VALUES, picture) + (size_t)head * value_head;
+    const bool small = scores_are_small(job, picture, head, query_norm);
+    if (small)
+        memset(a->lanes, 0, (size_t)(m * FLOATS) * sizeof *a->lanes);
     for (int j0 = 0; j0 < keys; j0 += KEY_TILE) {
         const int n = least(KEY_TILE, keys - j0);
-        k->gemm(&(gemm_args){.m = m, .n = n, .k = d, .a = q, .a_row = q_row, .a_panel = lanes_of(k), .b = all_k + (size_t)(j0 / PANEL) * key_panel,
-                             .b_panel = key_panel, .c = a->scores, .c_row = KEY_TILE, .c_panel = FLOATS, .row_scale = row_scale,
-                             .bias = shift ? shift + j0 : NULL});
-        k->softmax(a->scores, KEY_TILE, m, n, j0 == 0, a->maximum, a->sum, a->shrink, a->weights, KEY_TILE);
-        if (j0)
-            k->scale_rows(a->sums, width, m, width, a->shrink);
+        gemm_args scores = {.m = m, .n = n, .k = d, .a = q, .a_row = q_row, .a_panel = lanes_of(k), .b = all_k + (size_t)(j0 / PANEL) * key_panel,
+                            .b_panel = key_panel, .c = a->scores, .c_row = KEY_TILE, .c_panel = FLOATS, .row_scale = row_scale,
+                            .bias = shift ? shift + j0 : NULL};
+        if (small) {
+            scores.c = a->weights;
+            scores.c_panel = lanes_of(k);
+            scores.narrow = true;
+            scores.exp_sums = a->lanes;
+            k->gemm(&scores);
+        } else {
+            k->gemm(&scores);
+            k->softmax(a->scores, KEY_TILE, m, n, j0 == 0, a->maximum, a->sum, a->shrink, a->weights, KEY_TILE);
+            if (j0)
+                k->scale_rows(a->sums, width, m, width, a->shrink);
+        }
         k->gemm(&(gemm_args){.m = m, .n = d, .k = n, .a = a->weights, .a_row = KEY_TILE, .a_panel = lanes_of(k),
                              .b = all_v + k->panel_bytes(j0), .b_panel = value_panel, .c = a->sums, .c_row = width, .c_panel = FLOATS,
                              .add = j0 ? a->sums : NULL, .add_row = width, .add_panel = FLOATS});
     }
+    if (small)
+        k->sum_lanes(a->lanes, m, a->sum);
 }
 
 /* All heads of queries q [m][q_row] into out [m][out_row] operands. */
@@ -84,7 +117,8 @@ static void attend_heads(const step_run *job, int picture, const attention_space
     const int d = stage->width / stage->heads, width = round_up(d, PANEL);
     for (int head = 0; head < stage->heads; head++) {
         const size_t column = (size_t)(head * d);
-        attend(job, picture, head, a, offset_operands(k, q, column), q_row, m, NULL, NULL);
+        const void *queries = offset_operands(k, q, column);
+        attend(job, picture, head, a, queries, q_row, m, sqrtf(k->largest_square(queries, q_row, m, d)), NULL, NULL);
         for (int i = 0; i < m; i++)
             a->sum[i] = 1.0f / a->sum[i];
         k->operands(a->sums, width, m, d, a->sum, (char *)out + column * (size_t)k->operand_bytes, out_row);
@@ -99,7 +133,7 @@ static void one_head(const step_run *job, int picture, const attention_space *a,
     ptrdiff_t row;
     const void *q = as_operands(k, x, m, c, a->x, &row);
     k->rstd(x, c, m, c, block->eps1, a->rstd);
-    attend(job, picture, 0, a, q, row, m, a->rstd, step_in(job, ROLE_SHIFT, picture));
+    attend(job, picture, 0, a, q, row, m, sqrtf((float)c), a->rstd, step_in(job, ROLE_SHIFT, picture)); /* a normed x is that long */
     k->attend_out(a->sums, round_up(c, PANEL), a->sum, m, c, block->out_bias, x, c);
 }
 

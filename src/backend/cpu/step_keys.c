@@ -1,17 +1,16 @@
 /* step_keys: what attention reads of all tokens: the reduced tokens, and from them keys and values packed as the second
  * factors of the two products of attention. */
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/steps.h"
 
-enum { BLOCK = 32 }; /* keys at once: two panels, one k unit of the widest kernels */
-
 typedef struct keys_space {
-    void *patches;  /* [BLOCK][r * r * c] operands */
+    void *patches;  /* [KEY_BLOCK][r * r * c] operands */
     float *factors; /* [r] */
-    float *y;       /* [BLOCK][c] */
-    void *operands; /* [BLOCK][c], where operands are not floats */
-    float *k, *v;   /* [BLOCK][c] */
+    float *y;       /* [KEY_BLOCK][c] */
+    void *operands; /* [KEY_BLOCK][c], where operands are not floats */
+    float *k, *v;   /* [KEY_BLOCK][c] */
 } keys_space;
 
 static keys_space lay_out(const cpu_state *cpu, int stage, bump *b)
@@ -19,12 +18,12 @@ static keys_space lay_out(const cpu_state *cpu, int stage, bump *b)
     const network_stage *s = &cpu->net->stages[stage];
     const size_t c = (size_t)round_up(s->width, LINE), r = (size_t)s->reduction;
     keys_space k;
-    k.patches = bump_operands(b, cpu->k, r > 1 ? BLOCK * r * r * (size_t)s->width + LINE : 0);
-    k.factors = bump_floats(b, greatest((int)r, BLOCK));
-    k.y = bump_floats(b, BLOCK * c);
-    k.operands = bump_operands(b, cpu->k, BLOCK * c);
-    k.k = bump_floats(b, BLOCK * c);
-    k.v = bump_floats(b, BLOCK * c);
+    k.patches = bump_operands(b, cpu->k, r > 1 ? KEY_BLOCK * r * r * (size_t)s->width + LINE : 0);
+    k.factors = bump_floats(b, greatest((int)r, KEY_BLOCK));
+    k.y = bump_floats(b, KEY_BLOCK * c);
+    k.operands = bump_operands(b, cpu->k, KEY_BLOCK * c);
+    k.k = bump_floats(b, KEY_BLOCK * c);
+    k.v = bump_floats(b, KEY_BLOCK * c);
     return k;
 }
 
@@ -34,7 +33,7 @@ void keys_plan(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step)
     bump b = {0};
     lay_out(cpu, step->first.stage, &b);
     step->workspace = b.used;
-    step_split(cpu, plan, step, at->key_h * at->key_w, 4, BLOCK, BLOCK);
+    step_split(cpu, plan, step, at->key_h * at->key_w, 4, KEY_BLOCK, KEY_BLOCK);
 }
 
 /* Reduced tokens [j0, j0 + m): y [m][c]. */
@@ -81,15 +80,26 @@ static void keys(const step_run *job, int picture, int j0, int m, const keys_spa
         k->pack_rows(to_k + (size_t)head * key_head + (size_t)(j0 / PANEL) * k->panel_bytes(d), s->k + head * d, c, m, d);
         k->pack_columns(to_v + (size_t)head * value_head, value_panel, s->v + head * d, c, d, j0, j0 + m);
     }
+    const int blocks = (count + KEY_BLOCK - 1) / KEY_BLOCK;
+    float *norms = (float *)step_out(job, ROLE_NORMS, picture) + j0 / KEY_BLOCK;
+    for (int head = 0; head < stage->heads; head++) {
+        k->rstd(s->k + head * d, c, m, d, 0, s->factors);
+        float least_rstd = INFINITY; /* of the longest key */
+        for (int i = 0; i < m; i++)
+            least_rstd = fminf(least_rstd, s->factors[i]);
+        norms[head * blocks] = sqrtf((float)d) / least_rstd;
+    }
     if (stage->heads > 1)
         return;
-    float *shift = (float *)step_out(job, ROLE_SHIFT, picture) + j0;
+    float *shift = (float *)step_out(job, ROLE_SHIFT, picture) + j0, largest = 0;
     for (int i = 0; i < m; i++) {
         float sum = 0;
         for (int j = 0; j < c; j++)
             sum += block->key_bias[j] * y[i * c + j];
         shift[i] = sum;
+        largest = fmaxf(largest, fabsf(sum));
     }
+    norms[blocks] = largest;
     for (int i = m; i < round_up(m, PANEL); i++)
         shift[i] = 0;
 }
@@ -115,8 +125,8 @@ static void run_parts(const step_run *job, void *workspace, int piece, int parts
     const keys_space s = lay_out(job->cpu, job->step->first.stage, &b);
     int picture, begin, end;
     step_band(job, piece, at->key_h * at->key_w, &picture, &begin, &end);
-    for (int j0 = begin; j0 < end; j0 += BLOCK) {
-        const int m = least(BLOCK, end - j0);
+    for (int j0 = begin; j0 < end; j0 += KEY_BLOCK) {
+        const int m = least(KEY_BLOCK, end - j0);
         float *y = s.y;
         if (!(parts & KEYS) || !(parts & REDUCE))
             if (stage->reduction > 1)

@@ -27,6 +27,10 @@ static inline void o_store(operand *p, vf x) { v_store_bf16(p, x); }
 static inline void o_store_part(operand *p, vf x, int count)
 {
     operand all[VL];
+    if (count >= VL) {
+        v_store_bf16(p, x);
+        return;
+    }
     v_store_bf16(all, x);
     memcpy(p, all, (size_t)count * sizeof *p);
 }

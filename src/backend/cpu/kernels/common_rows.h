@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "backend/cpu/kernels/common_operand.h"
+#include "backend/cpu/kernels/common_exp.h"
 
 static inline vf part(const float *p, int count) { return count >= VL ? v_load(p) : v_load_part(p, count); }
 static inline void put(float *p, vf x, int count)
@@ -76,40 +76,6 @@ static void stage_norm(const float *x, ptrdiff_t x_row, int m, int n, const floa
     }
 }
 
-/* 2^x, x <= 0 or small: 2^n times a polynomial in the fraction, |fraction| <= 1/2, minimax; below 2^-126: 2^-126.  Relative
- * error 7.5e-8, or with 16-bit operands 7.5e-5, a fiftieth of their rounding. */
-static inline vf v_exp2(vf x)
-{
-    x = v_max(x, v_set(-126.0f));
-    const vf n = v_round(x), f = v_sub(x, n);
-#ifdef OPERAND_BF16
-    vf p = v_set(0.0551716668f);
-    p = v_fma(p, f, v_set(0.242611135f));
-    p = v_fma(p, f, v_set(0.693260987f));
-    p = v_fma(p, f, v_set(0.999928073f));
-#else
-    vf p = v_set(0.00132764717f);
-    p = v_fma(p, f, v_set(0.00967554154f));
-    p = v_fma(p, f, v_set(0.0555071328f));
-    p = v_fma(p, f, v_set(0.240221197f));
-    p = v_fma(p, f, v_set(0.693146967f));
-    p = v_fma(p, f, v_set(1.00000007f));
-#endif
-    return v_scale2(p, n);
-}
-
-/* Rounded as it will be read, so that weights sum to what their sum says. */
-static inline vf o_rounded(vf x)
-{
-#ifdef OPERAND_BF16
-    uint16_t kept[VL];
-    v_store_bf16(kept, x);
-    return v_load_bf16(kept);
-#else
-    return x;
-#endif
-}
-
 static void softmax(const float *scores, ptrdiff_t s_row, int m, int n, bool first, float *maximum, float *sum, float *shrink, void *weights,
                     ptrdiff_t w_row)
 {
@@ -152,6 +118,29 @@ static void softmax(const float *scores, ptrdiff_t s_row, int m, int n, bool fir
         sum[i] = first ? all : sum[i] * older + all;
         shrink[i] = older;
     }
+}
+
+static void sum_lanes(const float *lanes, int m, float *sum)
+{
+    for (int i = 0; i < m; i++)
+        sum[i] = v_sum(v_load(lanes + i * FLOATS));
+}
+
+static float largest_square(const void *x, ptrdiff_t x_row, int m, int n)
+{
+    float largest = 0;
+    for (int i = 0; i < m; i++) {
+        const operand *row = (const operand *)x + i * x_row;
+        vf s = v_zero();
+        int j = 0;
+        for (; j + VL <= n; j += VL)
+            s = v_fma(o_load(row + j), o_load(row + j), s);
+        float square = v_sum(s);
+        for (; j < n; j++)
+            square += o_float(row[j]) * o_float(row[j]);
+        largest = square > largest ? square : largest;
+    }
+    return largest;
 }
 
 static void scale_rows(float *x, ptrdiff_t x_row, int m, int n, const float *scale)

@@ -2,7 +2,7 @@
 #ifndef SEGRT_COMMON_STORE_H
 #define SEGRT_COMMON_STORE_H
 
-#include "backend/cpu/kernels/common_operand.h"
+#include "backend/cpu/kernels/common_exp.h"
 
 enum { PANEL_VECTORS = PANEL / VL };
 
@@ -34,7 +34,31 @@ static inline __attribute__((always_inline)) void store_tile(const gemm_args *g,
     }
     if (g->relu)
         EACH sum[r][v] = v_max(sum[r][v], v_zero());
-    if (g->narrow) {
+    if (g->exp_sums && whole) {
+        operand *c = (operand *)g->c + j / LANES * g->c_panel + i * g->c_row + j % LANES; /* all columns are in one group, or side by side */
+        _Pragma("GCC unroll 16") for (int r = 0; r < rows; r++)
+        {
+            vf lanes = v_load(g->exp_sums + (i + r) * FLOATS);
+            _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++)
+            {
+                const vf x = o_rounded(v_exp2(sum[r][v]));
+                lanes = v_add(lanes, x);
+                o_store(c + r * g->c_row + v * VL, x);
+            }
+            v_store(g->exp_sums + (i + r) * FLOATS, lanes);
+        }
+    } else if (g->exp_sums) {
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++) {
+                const int column = j + v * VL, there = g->n - column, room = (g->n + K_UNIT - 1) / K_UNIT * K_UNIT - column;
+                if (room <= 0)
+                    continue;
+                const vf x = v_first(o_rounded(v_exp2(sum[r][v])), there < VL ? there : VL);
+                float *lanes = g->exp_sums + (i + r) * FLOATS;
+                v_store(lanes, v_add(v_load(lanes), x));
+                o_store_part((operand *)g->c + column / LANES * g->c_panel + (i + r) * g->c_row + column % LANES, x, room < VL ? room : VL);
+            }
+    } else if (g->narrow) {
         EACH
         {
             const int column = j + v * VL, there = g->n - column;

@@ -5,6 +5,8 @@
 #include "backend/cpu/kernels/common_depthwise.h"
 #if defined(GEMM_AMX)
 #include "backend/cpu/kernels/common_gemm_amx.h"
+#elif defined(GEMM_SPLIT)
+#include "backend/cpu/kernels/common_gemm_split.h"
 #else
 #include "backend/cpu/kernels/common_gemm.h"
 #endif
@@ -23,7 +25,7 @@
         .name = text, .level = cpu_level, .precision = COMMON_PRECISION, .operand_bytes = sizeof(operand), .k_unit = K_UNIT,               \
         .tile_rows = TILE_ROWS, .panel_bytes = panel_bytes, .packed_at = packed_at, .pack_rows = pack_rows, .pack_columns = pack_columns, .gemm = gemm,            \
         .rstd = rstd, .operands = operands, .patch_norm = patch_norm, .stage_norm = stage_norm, .softmax = softmax,                        \
-        .scale_rows = scale_rows, .attend_out = attend_out, .depthwise = depthwise, .merge = merge, .label = label,                        \
+        .sum_lanes = sum_lanes, .largest_square = largest_square, .scale_rows = scale_rows, .attend_out = attend_out, .depthwise = depthwise, .merge = merge, .label = label,                        \
     }
 
 #endif

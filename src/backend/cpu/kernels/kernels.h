@@ -39,6 +39,8 @@ typedef struct gemm_args {
     ptrdiff_t add_row, add_panel;
     const float *row_scale; /* [m] or NULL */
     const float *bias;      /* [n rounded up to PANEL] or NULL */
+    float *exp_sums;        /* or [m][FLOATS]: c, row-major operands, becomes 2^ of all that, zero from n to n rounded up to k_unit, and the rows' sums
+                               (of what is stored) are added here, spread over lanes; the results must be within 2^+-126 */
 } gemm_args;
 
 /* One level of the head below the first, as one quarter row needs it. */
@@ -102,6 +104,10 @@ typedef struct cpu_kernels {
      * scores).  first: there is nothing older. */
     void (*softmax)(const float *scores, ptrdiff_t s_row, int m, int n, bool first, float *maximum, float *sum, float *shrink,
                     void *weights, ptrdiff_t w_row);
+    /* sum [m] of the lanes that exp_sums left. */
+    void (*sum_lanes)(const float *lanes, int m, float *sum);
+    /* Largest sum of squares of a row of operands [m][n], row-major. */
+    float (*largest_square)(const void *x, ptrdiff_t x_row, int m, int n);
     /* x [m][n] *= scale by row. */
     void (*scale_rows)(float *x, ptrdiff_t x_row, int m, int n, const float *scale);
     /* out = add + x / sum by row + bias (row-major floats; out may be add). */

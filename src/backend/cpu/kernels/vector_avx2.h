@@ -55,10 +55,15 @@ static inline vf v_load_bf16(const uint16_t *p)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
-static inline void v_store_bf16(uint16_t *p, vf x)
+static inline __m256i v_carried(vf x) /* the upper halves are right */
 {
     const __m256i bits = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    return _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+}
+static inline vf v_round_bf16(vf x) { return _mm256_castsi256_ps(_mm256_and_si256(v_carried(x), _mm256_set1_epi32((int)0xffff0000))); }
+static inline void v_store_bf16(uint16_t *p, vf x)
+{
+    const __m256i rounded = _mm256_srli_epi32(v_carried(x), 16);
     const __m256i packed = _mm256_packus_epi32(rounded, rounded); /* within halves */
     _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
 }

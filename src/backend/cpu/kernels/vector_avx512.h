@@ -47,6 +47,7 @@ static inline __m256i v_to_bf16(vf x)
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16));
 #endif
 }
+static inline vf v_round_bf16(vf x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v_to_bf16(x)), 16)); }
 static inline void v_store_bf16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, v_to_bf16(x)); }
 
 #endif

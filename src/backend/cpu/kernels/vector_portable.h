@@ -81,5 +81,11 @@ static inline void v_store_bf16(uint16_t *p, vf x)
         p[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
     }
 }
+static inline vf v_round_bf16(vf x)
+{
+    uint16_t kept[VL];
+    v_store_bf16(kept, x);
+    return v_load_bf16(kept);
+}
 
 #endif

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-enum { FIRST_ROOM = 1024 };
+/* A graph's own weights once, joined ones cut in three, folded ones scaled: at most four times as much is made of its constants. */
+enum { FIRST_ROOM = 1024, BUDGET_TIMES = 4, BUDGET_BYTES = 1 << 28 };
 
 const char canon_behind[] = "stands behind an operator that does not fit";
 
@@ -17,7 +18,9 @@ segrt_status canon_open(canon *c, const onnx_graph *graph, arena *scratch, arena
     for (int i = 0; i < graph->value_count; i++) {
         c->values[i].node = -1;
         c->constants[i] = onnx_constant(graph, i);
+        c->budget += c->constants[i] ? c->constants[i]->count * sizeof(float) * BUDGET_TIMES : 0;
     }
+    c->budget += BUDGET_BYTES;
     return canon_open_cache(c, error);
 }
 

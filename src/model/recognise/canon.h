@@ -74,7 +74,8 @@ typedef struct canon {
     canon_value *values; /* of the graph's values */
     const onnx_tensor **constants; /* of the graph's values; NULL: none */
     int origin;          /* the graph's node at hand */
-    bool no_memory;
+    uint64_t budget;     /* bytes of numbers that may still be made: a hostile graph cuts the same weights again and again */
+    bool no_memory, over_budget;
 } canon;
 
 segrt_status canon_open(canon *c, const onnx_graph *graph, arena *scratch, arena *keep, segrt_error *error);
@@ -112,7 +113,8 @@ segrt_status canon_open_cache(canon *c, segrt_error *error);
 const float *canon_floats(canon *c, const onnx_tensor *tensor);
 /* The same of a matrix [rows][columns], turned over. */
 const float *canon_transposed(canon *c, const onnx_tensor *tensor, int64_t rows, int64_t columns);
-double *canon_doubles(canon *c, const onnx_tensor *tensor); /* in scratch */
+/* Takes from the budget; false (over_budget) where it is used up: whoever asked goes on as without memory. */
+bool canon_charge(canon *c, size_t count, size_t size);
 float *canon_new_floats(canon *c, size_t count);            /* in the model's memory */
 double *canon_new_doubles(canon *c, size_t count);          /* in scratch */
 

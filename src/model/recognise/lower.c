@@ -106,5 +106,7 @@ segrt_status canon_lower(canon *c, segrt_error *error)
     for (c->origin = 0; c->origin < g->node_count && !c->no_memory; c->origin++)
         lower_node(c, &g->nodes[c->origin]);
     c->origin = -1;
+    if (c->over_budget)
+        return fail_with(error, SEGRT_UNSUPPORTED, "the graph makes far more of its weights than a SegFormer does");
     return c->no_memory ? fail_memory(error, 0, "the graph's canonical form") : SEGRT_OK;
 }

@@ -4,6 +4,16 @@
 #include <math.h>
 #include <string.h>
 
+/* All numbers of a constant for a moment; to be freed. */
+static double *numbers_of(canon *c, const onnx_tensor *t)
+{
+    double *all = canon_charge(c, t->count, sizeof *all) ? memory_get_array(t->count, sizeof *all) : NULL;
+    c->no_memory |= !all;
+    if (all)
+        onnx_tensor_doubles(t, all);
+    return all;
+}
+
 /* A constant that differs by channel alone, as a number a channel; NULL where it does not. */
 static double *channel_numbers(canon *c, const canon_value *x, const onnx_tensor *t)
 {
@@ -21,11 +31,8 @@ static double *channel_numbers(canon *c, const canon_value *x, const onnx_tensor
             if (v->pieces[i].axis != AXIS_C)
                 return NULL;
     }
-    const double *all = canon_doubles(c, t);
-    double *numbers = canon_new_doubles(c, (size_t)channels);
-    if (!all || !numbers)
-        return NULL;
-    for (int64_t channel = 0; channel < channels; channel++) {
+    double *all = numbers_of(c, t), *numbers = canon_new_doubles(c, (size_t)channels);
+    for (int64_t channel = 0; all && numbers && channel < channels; channel++) {
         int64_t at = 0;
         for (int d = 0; d < t->shape.rank; d++) {
             int64_t index = 0;
@@ -35,7 +42,8 @@ static double *channel_numbers(canon *c, const canon_value *x, const onnx_tensor
         }
         numbers[channel] = all[at];
     }
-    return numbers;
+    memory_free(all);
+    return c->no_memory ? NULL : numbers;
 }
 
 static bool broadcasts_to(const onnx_tensor *t, const view *v)
@@ -56,12 +64,13 @@ static bool one_number(canon *c, const onnx_tensor *t, double *number)
         onnx_tensor_doubles(t, number);
         return true;
     }
-    const double *all = canon_doubles(c, t);
-    for (size_t i = 1; all && i < t->count; i++)
-        if (all[i] != all[0])
-            return false;
-    *number = all ? all[0] : 0;
-    return all != NULL;
+    double *all = numbers_of(c, t);
+    bool same = all != NULL;
+    for (size_t i = 1; same && i < t->count; i++)
+        same = all[i] == all[0];
+    *number = same ? all[0] : 0;
+    memory_free(all);
+    return same;
 }
 
 /* x / constant [1][1][h][w]: mmsegmentation's count of windows. */

@@ -11,6 +11,14 @@ static const char *reshape(canon *c, const onnx_node *node, canon_value *out)
     return view_reshape(&out->view, shape->rank, shape->dims) ? NULL : "joins or cuts what belongs to different axes";
 }
 
+static const char *dropout(canon *c, const onnx_node *node, canon_value *out)
+{
+    double training = 0;
+    if (onnx_input(node, 2) >= 0 && (!onnx_constant_number(c->graph, onnx_input(node, 2), &training) || training != 0))
+        return "drops activations (training mode)";
+    return reshape(c, node, out);
+}
+
 static const char *cast(canon *c, const onnx_node *node, canon_value *out)
 {
     const canon_value *x = lower_operand(c, node, 0);
@@ -187,6 +195,6 @@ static const char *concat(canon *c, const onnx_node *node, canon_value *out)
 
 const lowering lower_layout[] = {
     {"", "Reshape", reshape}, {"", "Squeeze", reshape}, {"", "Unsqueeze", reshape}, {"", "Flatten", reshape}, {"", "Expand", reshape},
-    {"", "Identity", reshape}, {"", "Dropout", reshape}, {"", "Cast", cast}, {"", "CastLike", cast}, {"", "Transpose", transpose}, {"", "Slice", slice},
+    {"", "Identity", reshape}, {"", "Dropout", dropout}, {"", "Cast", cast}, {"", "CastLike", cast}, {"", "Transpose", transpose}, {"", "Slice", slice},
     {"", "Gather", gather}, {"", "Split", split}, {"", "Concat", concat}, {NULL, NULL, NULL},
 };

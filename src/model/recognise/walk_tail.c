@@ -69,16 +69,16 @@ static segrt_status padded_window(walk *w, const found *f, const extents *input,
     return *sum < 0 ? SEGRT_NOT_SEGFORMER : SEGRT_OK;
 }
 
-/* How many summands of the tree of Adds below `node` are padded windows; -1: something else is among them. */
-static int count_summands(const walk *w, int node, int depth)
+/* How many summands of the tree of Adds below `node` are padded windows; -1: something else is among them, or more than `most` nodes. */
+static int count_summands(const walk *w, int node, int *most)
 {
     const canon_node *n = walk_at(w, node);
     if (n->op == CANON_PAD)
         return 1;
-    if (n->op != CANON_ADD || depth > 4096)
+    if (n->op != CANON_ADD || (*most)-- <= 0) /* an Add that is read twice is counted twice: bounded, though the tree is none */
         return -1;
-    const int right = count_summands(w, n->inputs[1], depth + 1), left = count_summands(w, n->inputs[0], depth + 1);
-    return left < 0 || right < 0 ? -1 : left + right;
+    const int right = count_summands(w, n->inputs[1], most), left = right < 0 ? -1 : count_summands(w, n->inputs[0], most);
+    return left < 0 ? -1 : left + right;
 }
 
 /* Is the map by which the sum is divided the number of windows over each pixel? */
@@ -140,7 +140,8 @@ static segrt_status walk_windows(walk *w, const found *networks, int count, cons
     walk_place(w, "after the windows' logits");
     while (walk_user_count(w, sum) == 1 && walk_at(w, walk_user(w, sum, 0))->op == CANON_ADD)
         sum = walk_user(w, sum, 0);
-    if (count_summands(w, sum, 0) != count)
+    int most = count;
+    if (count_summands(w, sum, &most) != count)
         return walk_mismatch(w, sum, "the sum of every window's logits once");
     const int divided = walk_only(w, sum, CANON_COUNT, "the sum divided by the windows over each pixel");
     if (divided < 0)

@@ -11,25 +11,26 @@ struct weight_cache {
     struct weight_cache *next;
 };
 
+bool canon_charge(canon *c, size_t count, size_t size)
+{
+    const uint64_t bytes = count > UINT32_MAX ? UINT64_MAX : (uint64_t)count * size;
+    c->over_budget |= bytes > c->budget;
+    c->no_memory |= c->over_budget;
+    c->budget -= bytes > c->budget ? 0 : bytes;
+    return !c->over_budget;
+}
+
 float *canon_new_floats(canon *c, size_t count)
 {
-    float *floats = arena_get(c->keep, count, sizeof *floats);
+    float *floats = canon_charge(c, count, sizeof *floats) ? arena_get(c->keep, count, sizeof *floats) : NULL;
     c->no_memory |= !floats;
     return floats;
 }
 
 double *canon_new_doubles(canon *c, size_t count)
 {
-    double *doubles = arena_get(c->scratch, count, sizeof *doubles);
+    double *doubles = canon_charge(c, count, sizeof *doubles) ? arena_get(c->scratch, count, sizeof *doubles) : NULL;
     c->no_memory |= !doubles;
-    return doubles;
-}
-
-double *canon_doubles(canon *c, const onnx_tensor *tensor)
-{
-    double *doubles = canon_new_doubles(c, tensor->count);
-    if (doubles)
-        onnx_tensor_doubles(tensor, doubles);
     return doubles;
 }
 

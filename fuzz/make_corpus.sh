@@ -41,3 +41,4 @@ take fuzz_png tests/data/pictures/*.png
 take fuzz_webp tests/data/pictures/*.webp
 take fuzz_pnm tests/data/pictures/*.p[bgn]m
 take fuzz_y4m fuzz/regressions/fuzz_y4m/*
+take fuzz_engine fuzz/regressions/fuzz_engine/*

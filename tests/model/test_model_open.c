@@ -81,6 +81,30 @@ static void a_caller_compiled_against_an_older_header_gets_its_fields_only(void 
     segrt_model_close(model);
 }
 
+static void a_graph_takes_names_and_sizes_from_the_files_beside_it(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"model_type\": \"segformer\", \"id2label\": {\"0\": \"sky\", \"1\": \"sea\"}}",
+                      sizes[] = "{\"size\": 96}";
+    file_map graph;
+    if (file_map_open(&graph, TEST_SHARED "/goldens/onnx/hf_ts_opset12_static.onnx", NULL)) {
+        printf("skipped: the golden graphs are not here\n");
+        skip();
+    }
+    const segrt_file files[] = {{"model.onnx", graph.data, graph.size},
+                                {"config.json", config, strlen(config)},
+                                {"preprocessor_config.json", sizes, strlen(sizes)}};
+    segrt_model *model = NULL;
+    segrt_error error = {0};
+    if (segrt_model_open_files(&model, files, 3, NULL, &error))
+        fail_msg("%s", error.message);
+    assert_string_equal(segrt_model_class_name(model, 1), "sea");
+    assert_string_equal(segrt_model_class_name(model, 2), "class 2");
+    assert_int_equal(model->preprocessing.width, 96);
+    segrt_model_close(model);
+    file_map_close(&graph);
+}
+
 static void a_missing_path_is_an_io_error_that_names_it(void **state)
 {
     (void)state;
@@ -97,6 +121,7 @@ int main(void)
         cmocka_unit_test(a_hugging_face_folder_is_opened_with_names_and_preprocessing),
         cmocka_unit_test(a_lone_weights_file_needs_no_config),
         cmocka_unit_test(a_caller_compiled_against_an_older_header_gets_its_fields_only),
+        cmocka_unit_test(a_graph_takes_names_and_sizes_from_the_files_beside_it),
         cmocka_unit_test(a_missing_path_is_an_io_error_that_names_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

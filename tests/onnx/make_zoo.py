@@ -85,7 +85,7 @@ def main():
 
     for sdpa in (False, True):
         SelfAttention.sdpa = sdpa; tag = 'sdpa' if sdpa else 'eager'
-        for opset in (11, 12, 13, 14, 15, 16, 17, 18, 19, 20):
+        for opset in (9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20):
             if sdpa and opset < 14: continue
             export(f'nvlabs_ts_{tag}_opset{opset}_static', nv, S, opset_version=opset, dynamo=False)
             export(f'nvlabs_ts_{tag}_opset{opset}_dynamic', nv, S, opset_version=opset, dynamo=False, dynamic_axes=DYNAMIC)

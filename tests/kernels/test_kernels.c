@@ -16,7 +16,7 @@
 #include "kernels/guard_support.h"
 #include "model_support.h"
 
-extern const cpu_kernels cpu_kernels_bf16_amx_emulated, cpu_kernels_f32_amx_emulated;
+extern const cpu_kernels cpu_kernels_bf16_amx_emulated;
 
 /* ------------------------------------------------------------------------------------ helpers */
 
@@ -72,7 +72,6 @@ static void for_tables(void (*check)(const cpu_kernels *k))
             check(cpu_kernel_tables[i]);
         }
     check(&cpu_kernels_bf16_amx_emulated);
-    check(&cpu_kernels_f32_amx_emulated);
 }
 
 static void expect(const cpu_kernels *k, const char *what, size_t at, double got, double wanted, double allowed)

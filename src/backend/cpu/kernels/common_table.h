@@ -5,8 +5,6 @@
 #include "backend/cpu/kernels/common_depthwise.h"
 #if defined(GEMM_AMX)
 #include "backend/cpu/kernels/common_gemm_amx.h"
-#elif defined(GEMM_SPLIT)
-#include "backend/cpu/kernels/common_gemm_split.h"
 #else
 #include "backend/cpu/kernels/common_gemm.h"
 #endif

@@ -102,7 +102,7 @@ typedef enum network_width { NETWORK_F32, NETWORK_F64 } network_width;
 segrt_status network_fold(network **out, const segrt_model *model, network_width width, segrt_error *error);
 void network_close(network *net);
 
-/* Sets the stages' offsets (FACTS: centring) to `mean` [STAGES][width of the stage], exactly: the next
+/* Sets the stages' offsets (centring: docs/numerics.md) to `mean` [STAGES][width of the stage], exactly: the next
  * patch embedding and the head take them in. */
 segrt_status network_set_offsets(network *net, const double *const mean[STAGES], segrt_error *error);
 

@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/inside.h"
 #include "arguments.h"
 #include "command.h"
+#include "costs.h"
+#include "drawing.h"
 #include "report.h"
 #include "target.h"
 #include "values.h"
@@ -13,32 +14,9 @@
 struct inspection {
     target_options from;
     segrt_shape size;
-    const char *json; /* NULL: text */
+    const char *json, *svg; /* NULL: text; none */
     bool tensors;
 };
-
-/* Multiply-accumulates of the folded network, by kind of operation. */
-typedef struct costs {
-    uint64_t of[OPERATION_KINDS], total;
-} costs;
-
-static bool count_costs(const target *t, segrt_shape size, costs *c, segrt_error *error)
-{
-    arena memory = {0};
-    operation *operations;
-    size_t count;
-    network_shape shape;
-    *c = (costs){0};
-    const bool fine = !network_shape_of(&shape, t->engine->net, size.n, size.h, size.w, error) &&
-                      !network_operations(t->engine->net, &memory, &operations, &count, error);
-    for (size_t i = 0; fine && i < count; i++) {
-        const uint64_t macs = operation_macs(t->engine->net, &shape, operations[i]);
-        c->of[operations[i].kind] += macs;
-        c->total += macs;
-    }
-    arena_free(&memory);
-    return fine;
-}
 
 static void print_preprocessing(const segrt_preprocessing *p)
 {
@@ -99,11 +77,16 @@ static void print_text(const target *t, const struct inspection *o, const segrt_
     printf("classes       %d%s", i->classes, i->random_head ? ", of a RANDOM decode head" : "");
     for (int32_t k = 0; k < i->classes; k++)
         printf("%s%s", k ? ", " : ": ", target_class_name(t, k));
-    printf("\nGMACs         %.3f folded, at %dx%dx%d (N x H x W):", 1e-9 * (double)c->total, o->size.n, o->size.h, o->size.w);
-    for (int k = 0; k < OPERATION_KINDS; k++)
-        if (c->of[k])
-            printf(" %s %.3f", operation_name((operation_kind)k), 1e-9 * (double)c->of[k]);
     printf("\n");
+    drawing_text(t->engine->net, c);
+    printf("\n%-16s %12s %12s   at %d x %d x %d (N x H x W)\n", "GMAC", "published", "folded", o->size.n, o->size.h, o->size.w);
+    for (int k = 0; k < OPERATION_KINDS; k++)
+        if (c->folded[k] || c->published[k])
+            printf("%-16s %12.3f %12.3f\n", operation_name((operation_kind)k), 1e-9 * (double)c->published[k], 1e-9 * (double)c->folded[k]);
+    printf("%-16s %12.3f %12.3f   %.1f %% saved\n", "all", 1e-9 * (double)c->published_total, 1e-9 * (double)c->folded_total,
+           100 - 100.0 * (double)c->folded_total / (double)c->published_total);
+    if (o->tensors && t->model)
+        printf("\n");
     if (o->tensors && t->model)
         for (size_t k = 0; k < t->model->source_count; k++) {
             const model_source *s = &t->model->sources[k];
@@ -129,8 +112,9 @@ static json_t *to_json(const target *t, const struct inspection *o, const segrt_
     for (int32_t k = 0; k < i->classes; k++)
         json_array_append_new(classes, json_string(target_class_name(t, k)));
     for (int k = 0; k < OPERATION_KINDS; k++)
-        if (c->of[k])
-            json_object_set_new(macs, operation_name((operation_kind)k), json_integer((json_int_t)c->of[k]));
+        if (c->folded[k] || c->published[k])
+            json_object_set_new(macs, operation_name((operation_kind)k),
+                                json_pack("{s:I, s:I}", "published", (json_int_t)c->published[k], "folded", (json_int_t)c->folded[k]));
     for (size_t k = 0; t->model && k < t->model->source_count; k++) {
         const model_source *s = &t->model->sources[k];
         json_t *shape = json_array();
@@ -138,12 +122,13 @@ static json_t *to_json(const target *t, const struct inspection *o, const segrt_
             json_array_append_new(shape, json_integer(s->shape[d]));
         json_array_append_new(tensors, json_pack("{s:s, s:s, s:s, s:o}", "role", s->role, "name", s->name, "type", s->type, "shape", shape));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:i, s:o, s:o, s:o, s:I, s:{s:s, s:i, s:i, s:b, s:i, s:i}, s:o, s:o, s:I, s:o}", "file",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:i, s:o, s:o, s:o, s:I, s:{s:s, s:i, s:i, s:b, s:i, s:i}, s:o, s:o, s:I, s:I, s:o}", "file",
                      t->name, "kind", t->model ? "model" : "engine", "family", i->family, "variant", i->variant, "classes", classes, "random_head",
                      i->random_head, "widths", numbers(i->width, 4), "decoder_width", i->decoder_width, "depths", numbers(i->depth, 4), "heads",
                      numbers(i->heads, 4), "reductions", numbers(i->reduction, 4), "parameters", (json_int_t)i->parameters, "preprocessing", "resize",
                      resizes[p->resize], "width", p->width, "height", p->height, "via_input", p->via_input, "window", p->window, "stride", p->stride,
-                     "size", numbers((int32_t[]){o->size.n, o->size.h, o->size.w}, 3), "macs", macs, "macs_total", (json_int_t)c->total, "tensors",
+                     "size", numbers((int32_t[]){o->size.n, o->size.h, o->size.w}, 3), "macs", macs, "macs_published", (json_int_t)c->published_total,
+                     "macs_folded", (json_int_t)c->folded_total, "tensors",
                      tensors);
 }
 
@@ -164,6 +149,7 @@ int inspect_command(int argc, char **argv)
     const argument rows[] = {
         {"--size", 0, "HxW", "input size for the cost (default 512x512; NxHxW for a batch)", value_shape, &o.size},
         {"--tensors", 't', NULL, "list every tensor and its source", NULL, &o.tensors},
+        {"--svg", 0, "FILE", "draw the network", value_text, &o.svg},
         {"--json", 0, "FILE", "write all of it as JSON (- for stdout) instead", value_text, &o.json},
         TARGET_RANDOM_HEAD_ARGUMENT(o.from),
     };
@@ -184,10 +170,12 @@ int inspect_command(int argc, char **argv)
         segrt_preprocessing p = {.size = sizeof p};
         costs c;
         segrt_engine_preprocessing(t.engine, &p);
-        if (!count_costs(&t, o.size, &c, &error)) {
+        if (costs_count(&c, t.engine->net, t.info.decoder_width, o.size, &error)) {
             report_error(t.name, &error);
             result = EXIT_USAGE;
-        } else if (o.json)
+        } else if (o.svg && !drawing_svg(t.engine->net, &c, t.name, o.svg))
+            result = EXIT_SOME_FAILED;
+        else if (o.json)
             result = report_json(to_json(&t, &o, &p, &c), o.json) ? EXIT_DONE : EXIT_SOME_FAILED;
         else {
             print_text(&t, &o, &p, &c);

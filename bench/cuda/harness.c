@@ -206,18 +206,6 @@ static void time_model(const char *name, network *net, shape_row shape, int p, F
     if (cuda_session_time(s, 20, times, &error) || cuda_session_time(s, REPEATS, times, &error))
         die("timing", &error);
     qsort(times, REPEATS, sizeof *times, ascending);
-    if (steps) { /* the same with programmatic dependent launches */
-        float plain[REPEATS];
-        void *other = NULL;
-        if (!cuda_backend_table.open(&other, net, &options, &error)) {
-            ((cuda_session *)other)->overlap = true;
-            if (!cuda_backend_table.prepare(other, shape.n, shape.h, shape.w, &error) && !cuda_session_time(other, 20, plain, &error) && !cuda_session_time(other, REPEATS, plain, &error)) {
-                qsort(plain, REPEATS, sizeof *plain, ascending);
-                printf("with overlap: %.4f ms\n", (double)plain[REPEATS / 2]);
-            }
-        }
-        cuda_backend_table.close(other);
-    }
     printf("%s %dx%dx%d %s: median %.4f ms (min %.4f, p90 %.4f), %.4f a picture, %d kernels, %.0f MiB\n", name, shape.n, shape.h, shape.w, precisions[p].name,
            (double)times[REPEATS / 2], (double)times[0], (double)times[REPEATS * 9 / 10], (double)times[REPEATS / 2] / shape.n, s->latest->count,
            (double)cuda_backend_table.memory(s) / 1048576);

@@ -40,7 +40,7 @@ template <numeric N, int D, int MT, bool QUERY> __global__ void __launch_bounds_
     const int tiles = (p.nkeys + KEYS - 1) / KEYS;
     const key_copier<N, D, KEYS, WARPS * 32> keys(p, b);
     auto copy = [&](int tile, int stage) { keys.copy(p, tile, base + stage * STAGE, base + stage * STAGE + K_TILE); };
-#pragma unroll
+#pragma unroll 1
     for (int s = 0; s < STAGES - 1; s++) {
         if (s < tiles)
             copy(s, s);

@@ -109,7 +109,7 @@ __device__ __forceinline__ void load_query(fragment<N, 4> (&query)[MT][D * (int)
             }
         }
         const int slices = (p.k + SLICE - 1) / SLICE;
-#pragma unroll
+#pragma unroll 1
         for (int s = 0; s < STAGES - 1; s++) {
             if (s < slices)
                 copy(s, s);

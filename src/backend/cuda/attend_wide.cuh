@@ -87,7 +87,7 @@ template <numeric N, int D, int WARPS, bool QUERY> __global__ void __launch_boun
         for (int s = 0; s < V_STEPS; s++)
             weights[s] = as_left<N>(score, s);
     };
-#pragma unroll
+#pragma unroll 1 /* short code: instructions are fetched anew by every kernel */
     for (int s = 0; s < STAGES - 1; s++)
         copy(s, s);
     copy_wait<STAGES - 2>();

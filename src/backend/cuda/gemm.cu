@@ -6,20 +6,21 @@ namespace {
 
 struct tile_row {
     const char *name;
-    int bm, bn, threads, shared;
+    int bm, bn, threads, stages, at_once; /* at_once: blocks that the registers of a multiprocessor hold */
 };
 
 const tile_row tiles[] = {
-    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), shared_of(128, 128, 3)},
-    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), shared_of(128, 64, 4)},
-    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 32), shared_of(64, 64, 4)},
+    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2},
+    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2},
+    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 32), 4, 4},
 };
 constexpr int TILES = sizeof tiles / sizeof *tiles;
 
 } // namespace
 
-/* Clock cycles by a model that ranks well enough: a slice costs its products at the measured rate, at least
- * a latency; blocks beyond what fits at once wait; finishing rows is cheap in a cluster and dear without. */
+/* Clock cycles by a model that ranks well enough: a slice costs its products at the measured rate, at least a latency, and
+ * its way from the second-level cache; blocks beyond what fits at once wait; finishing rows is cheap in a cluster and dear
+ * without. */
 size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters)
 {
     const int wide = SLICE / (type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4), slices = (args->k + wide - 1) / wide;
@@ -32,12 +33,18 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters)
             if (splits > 1 && (args->end != GEMM_ROWS || slices / splits < 2))
                 break;
             const long blocks = across * down * splits;
-            const int fit = 200 * 1024 / tiles[t].shared, resident = (int)((blocks + processors - 1) / processors);
+            const int each = (slices + splits - 1) / splits, stages = each < tiles[t].stages ? each : tiles[t].stages;
+            const int room = 220 * 1024 / shared_of(tiles[t].bm, tiles[t].bn, stages, args->end == GEMM_ROWS, SLICE / wide);
+            const int fit = room < tiles[t].at_once ? room : tiles[t].at_once, resident = (int)((blocks + processors - 1) / processors);
             const int at_once = resident < fit ? resident : fit;
             const double waves = (double)((blocks + (long)processors * at_once - 1) / ((long)processors * at_once));
             const double work = (double)tiles[t].bm * tiles[t].bn * 128 / 2600 / rate * at_once, latency = 350;
-            double cost = waves * (1500 + ((slices + splits - 1) / splits) * (work > latency ? work : latency));
-            const bool together = clusters && across * splits <= MOST_TILES && tiles[t].bm / (tiles[t].threads * 4 / tiles[t].bn) >= splits;
+            const double traffic = (double)blocks * each * (tiles[t].bm + tiles[t].bn) * SLICE / 24 / processors; /* from the second-level cache */
+            const bool together = clusters && across * splits <= MOST_TILES && tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads >= splits;
+            double cost = waves * (1500 + each * (work > latency ? work : latency));
+            cost = cost > traffic ? cost : traffic;
+            if (args->end == GEMM_ROWS) /* rows in turn, the more the longer */
+                cost += waves * 150 * tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads / splits;
             if (args->end == GEMM_ROWS && across * splits > 1)
                 cost += together ? 600 + 60 * splits : 20000 + (double)tiles[t].bm * args->n * 4 * (splits + 1) / 10;
             if (args->tile < 0 || cost < best) {

@@ -52,11 +52,27 @@ __device__ __forceinline__ void peer_store(uint32_t address, float v)
 __device__ __forceinline__ float sum4(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 __device__ __forceinline__ float squares4(float4 v) { return (v.x * v.x + v.y * v.y) + (v.z * v.z + v.w * v.w); }
 
+/* Groups of four columns of x that a thread adds to: few enough are read before the product begins and wait in registers. */
+template <int BM, int BN, int THREADS> constexpr int rows_kept = BM * BN / 4 / THREADS <= 8 ? BM * BN / 4 / THREADS : 1;
+
+template <int BM, int BN, int THREADS> __device__ __forceinline__ void load_before(const gemm_args &p, float4 (&before)[rows_kept<BM, BN, THREADS>], int m0, int n0)
+{
+    constexpr int LANES = BN / 4, PASS = THREADS / LANES, MOST = BM / PASS;
+    if constexpr (MOST <= 8) {
+        const int column = n0 + threadIdx.x % LANES * 4, splits = gridDim.z, row = m0 + blockIdx.z * (BM / splits) + threadIdx.x / LANES;
+#pragma unroll
+        for (int i = 0; i < MOST; i++)
+            if (i < MOST / splits && column < p.n && row + i * PASS < p.m)
+                before[i] = *(const float4 *)(p.x + (size_t)(row + i * PASS) * p.ldo + column);
+    }
+}
+
 /* Finishes rows of a tile that lies in shared memory as float [BM][BN + 4].  The blocks of a cluster hold the other
  * columns of the rows (x) and the other parts of k (z): each takes BM / splits rows of its columns, adds the parts up,
  * and the blocks exchange what they know of a row's sums.  In passes over shared memory, four rows at once: code that
  * kept rows in registers was so long that fetching instructions took most of the time. */
-template <numeric N, int BM, int BN, int THREADS> __device__ void finish_tile(const gemm_args &p, unsigned char *shared, int m0, int n0)
+template <numeric N, int BM, int BN, int THREADS>
+__device__ void finish_tile(const gemm_args &p, unsigned char *shared, const float4 (&before)[rows_kept<BM, BN, THREADS>], bool kept, int m0, int n0)
 {
     constexpr int LANES = BN / 4, PASS = THREADS / LANES, MOST = BM / PASS, PITCH = BN + 4, BATCH = 4;
     static_assert(LANES <= 32 && BM % PASS == 0, "tile");
@@ -96,16 +112,24 @@ template <numeric N, int BM, int BN, int THREADS> __device__ void finish_tile(co
     if (inside && p.rows != ROW_PATCH)
         bias = *(const float4 *)(p.bias + column);
     sync(); /* every tile is complete, and nobody copies into shared memory any more */
-#pragma unroll 1
-    for (int i = 0; i < count; i += BATCH) {
+    constexpr int BATCHES = (MOST + BATCH - 1) / BATCH;
+    constexpr bool KEEPS = MOST <= 8;
+#pragma unroll(KEEPS ? BATCHES : 1)
+    for (int i = 0; i < BATCHES * BATCH; i += BATCH) {
         float4 v[BATCH];
+        if (i >= count)
+            break;
 #pragma unroll
         for (int b = 0; b < BATCH; b++) { /* what comes from device memory first */
             const int row = m0 + first + (i + b) * PASS;
             v[b] = bias;
             if (i + b < count && inside && row < p.m) {
-                if (p.rows == ROW_RESIDUAL)
-                    v[b] = add(v[b], *(const float4 *)(p.x + (size_t)row * p.ldo + column));
+                if (p.rows == ROW_RESIDUAL) {
+                    if (KEEPS && kept)
+                        v[b] = add(v[b], before[KEEPS ? i + b : 0]);
+                    else
+                        v[b] = add(v[b], *(const float4 *)(p.x + (size_t)row * p.ldo + column));
+                }
                 if (p.rows == ROW_PATCH) {
                     const int pixel = row % (p.out_h * p.out_w), oy = pixel / p.out_w, ox = pixel - oy * p.out_w;
                     v[b] = *(const float4 *)(p.bias + (size_t)(p.case_y[oy] * p.cases_x + p.case_x[ox]) * p.n + column);
@@ -165,7 +189,7 @@ template <numeric N, int BM, int BN, int THREADS> __device__ void finish_tile(co
         shift = *(const float4 *)(p.offset + column);
     const int round = p.rows == ROW_PATCH ? 2 : 0;
     const float eps = p.rows == ROW_REDUCE ? p.eps : p.eps_out;
-#pragma unroll 4
+#pragma unroll 2
     for (int i = 0; i < count; i++) {
         const int r = first + i * PASS, row = m0 + r;
         const float4 v = *(const float4 *)(tile + r * PITCH + lane * 4);
@@ -284,7 +308,7 @@ template <numeric N> __device__ void finish_any(const gemm_args &p, int m0, int 
 }
 
 template <numeric N, int BM, int BN, int WM, int WN, int STAGES, bool GATHER>
-__global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ? 1 : BM * BN == 4096 ? 3 : 2) gemm(const gemm_args p)
+__global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ? 1 : BM * BN == 4096 ? 4 : 2) gemm(const gemm_args p)
 {
     using T = storage_t<N>;
     constexpr int THREADS = threads_of(BM, BN, WM, WN), PASS = THREADS / 8; /* rows that a pass of all threads copies */
@@ -297,6 +321,8 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
     const int wm = warp / (BN / WN) * WM, wn = warp % (BN / WN) * WN;
     const int slices = (p.k + WIDE - 1) / WIDE, share = (slices + p.splits - 1) / p.splits;
     const int first = blockIdx.z * share, count = max(0, min(slices - first, share));
+    const bool together = p.together || (gridDim.x == 1 && gridDim.z == 1);
+    constexpr int KEEPS = rows_kept<BM, BN, THREADS>;
 
     const uint32_t base = shared_address(shared);
     const int copy_row = tid >> 3, copy_at = tid & 7;
@@ -347,12 +373,16 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
         }
     };
 
-#pragma unroll
+#pragma unroll 1 /* short code: instructions are fetched anew by every kernel */
     for (int s = 0; s < STAGES - 1; s++) /* weights do not depend on the kernel before */
         if (s < count)
             copy_weight(s, s);
     wait_for_previous();
-#pragma unroll
+    float4 before[KEEPS];
+    if constexpr (!GATHER)
+        if (p.end == GEMM_ROWS && p.rows == ROW_RESIDUAL && together)
+            load_before<BM, BN, THREADS>(p, before, m0, n0);
+#pragma unroll 1
     for (int s = 0; s < STAGES - 1; s++) {
         if (s < count)
             copy_left(s, s);
@@ -427,7 +457,7 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
                 *(uint4 *)((T *)p.out + (size_t)(m0 + row) * p.ldo + n0 + column) = *(const uint4 *)(shared + row * PITCH + column * (int)sizeof(T));
         });
     } else if (p.end == GEMM_ROWS) {
-        const bool single = p.together || (gridDim.x == 1 && gridDim.z == 1), in_place = !single && gridDim.z == 1 && p.rows == ROW_RESIDUAL;
+        const bool single = together, in_place = !single && gridDim.z == 1 && p.rows == ROW_RESIDUAL;
         constexpr int PITCH = BN + 4;
         float *stage = (float *)shared;
 #pragma unroll
@@ -451,7 +481,7 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
                     }
                 }
         if (single) {
-            finish_tile<N, BM, BN, THREADS>(p, shared, m0, n0);
+            finish_tile<N, BM, BN, THREADS>(p, shared, before, !GATHER, m0, n0);
             return;
         }
         __threadfence();
@@ -506,7 +536,9 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
 template <numeric N, int BM, int BN, int WM, int WN, int STAGES> cudaError_t launch_tile(const gemm_args &p, const launch *how)
 {
     const dim3 grid((p.n + BN - 1) / BN, (p.m + BM - 1) / BM, p.splits);
-    constexpr int threads = threads_of(BM, BN, WM, WN), bytes = shared_of(BM, BN, STAGES);
+    constexpr int threads = threads_of(BM, BN, WM, WN), WIDE = SLICE / (int)sizeof(storage_t<N>);
+    const int slices = ((p.k + WIDE - 1) / WIDE + p.splits - 1) / p.splits;
+    const int bytes = shared_of(BM, BN, slices < STAGES ? slices : STAGES, p.end == GEMM_ROWS, sizeof(storage_t<N>));
     const bool cluster = p.together && grid.x * grid.z > 1;
     if (p.kernel)
         return start_cluster(gemm<N, BM, BN, WM, WN, STAGES, true>, grid, threads, bytes, how, cluster, p);

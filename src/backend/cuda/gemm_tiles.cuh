@@ -13,8 +13,14 @@ constexpr int SLICE = 128; /* bytes of k that a stage holds */
 constexpr int STEPS = SLICE / 32;
 
 __host__ __device__ constexpr int threads_of(int bm, int bn, int wm, int wn) { return bm / wm * (bn / wn) * 32; }
-__host__ __device__ constexpr int shared_of(int bm, int bn, int stages) { return (bm + bn) * SLICE * stages; }
 constexpr int MOST_TILES = 8; /* blocks of a cluster */
+
+/* Shared memory: the slices at work (fewer than `stages` where k is short), or the results afterwards if that is more. */
+__host__ __device__ constexpr int shared_of(int bm, int bn, int stages, bool rows, int element)
+{
+    const int ring = (bm + bn) * SLICE * stages, results = rows ? bm * (bn + 4 + 3 * MOST_TILES) * 4 : bm * (bn * element + 16);
+    return ring > results ? ring : results;
+}
 
 } // namespace
 

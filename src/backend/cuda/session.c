@@ -76,7 +76,6 @@ static segrt_status session_open(void **state, const network *net, const backend
     s->profiled = options->profile;
     void *counters = NULL;
     segrt_status status = device_open(&s->on, options->device, error);
-    s->overlap = false;
     if (!status)
         status = choose_type(s, options->precision, error);
     if (!status)
@@ -102,6 +101,8 @@ static segrt_status session_open(void **state, const network *net, const backend
 
 /* ------------------------------------------------------------------------------------------ plans */
 
+enum { OVERLAP_TOKENS = 32768 };
+
 static void drop_plans(cuda_session *s)
 {
     for (int i = 0; i < SESSION_PLANS; i++)
@@ -109,11 +110,15 @@ static void drop_plans(cuda_session *s)
     s->latest = NULL;
 }
 
-static launch how_to_launch(const cuda_session *s) { return (launch){.stream = s->stream, .overlap = s->overlap}; }
+/* Kernels start before the one before has ended where they are short; long ones are slowed down by it (measured). */
+static launch how_to_launch(const cuda_session *s, const plan *p)
+{
+    return (launch){.stream = s->stream, .overlap = s->on.major >= 9 && p->key.n * p->shape.stage[0].h * p->shape.stage[0].w <= OVERLAP_TOKENS};
+}
 
 static segrt_status capture(cuda_session *s, plan *p, segrt_error *error)
 {
-    const launch how = how_to_launch(s);
+    const launch how = how_to_launch(s, p);
     segrt_status status = check(s, cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal), "capturing a graph", error);
     if (status)
         return status;

@@ -10,7 +10,7 @@ typedef struct cuda_session {
     const network *net;
     device on;
     numeric type;
-    bool fused, profiled, overlap, lost; /* lost: the device failed; nothing on it can be used any more */
+    bool fused, profiled, lost; /* lost: the device failed; nothing on it can be used any more */
     cudaStream_t stream;
     packed weights;
     unsigned *counters;

@@ -121,6 +121,26 @@ typedef struct depthwise_args {
 
 cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const launch *how);
 
+/* --------------------------------------------------------------------------------------- Mix-FFN */
+
+/* x += weight gelu(depthwise z + tap_bias) + bias;  out = x * rstd(x) - offset */
+typedef struct ffn_args {
+    const void *z;         /* T [images][h][w][hidden] */
+    const float *taps;     /* [9][hidden] */
+    const float *tap_bias; /* [hidden] */
+    const void *weight;    /* T [width][ldw] */
+    const float *bias, *offset; /* [width]; offset may be NULL */
+    float *x;              /* [images][h][w][width] */
+    void *out;             /* T, the same shape */
+    int images, h, w, hidden, width, ldw;
+    float eps, inverse_width;
+} ffn_args;
+
+enum { FFN_WIDTH = 128 };
+
+bool ffn_fits(const ffn_args *args, numeric type);
+cudaError_t ffn_launch(const ffn_args *args, numeric type, const launch *how);
+
 /* ----------------------------------------------------------------------------------------- input */
 
 /* Rows of the first patch convolution's matrix: T [images * out_h * out_w][ldo], column ky * pitch + kx * 3 + colour; pitch is

@@ -25,6 +25,8 @@ template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLA
 {
     using T = storage_t<N>;
     constexpr int STAGE = stage_bytes<CLASSES>, GROUPS = CLASSES / 8;
+    /* Few classes: a warp has 32 tokens and half of a chunk's channels, so that each operand is read half as often. */
+    constexpr int HALVES = CLASSES <= 32 ? 2 : 1, LEFT = HALVES, RIGHT = 8 / HALVES;
     extern __shared__ __align__(1024) unsigned char shared[];
     __shared__ int near_row[NEAR]; /* of the levels' rows; -1: none */
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, image = blockIdx.z;
@@ -93,15 +95,17 @@ template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLA
     copy(0, 0);
     copy_commit();
 
-    float logits[GROUPS][4];
-    const int column_in = (lane & 3) * 2, chunks = (p.width + 63) / 64;
+    float logits[LEFT][GROUPS][4];
+    const int column_in = (lane & 3) * 2, chunks = (p.width + 63) / 64, part = warp % HALVES, warp_row = warp / HALVES * LEFT * 16;
 #pragma unroll
-    for (int j = 0; j < GROUPS; j++)
+    for (int i = 0; i < LEFT; i++)
 #pragma unroll
-        for (int e = 0; e < 4; e++)
-            logits[j][e] = 0;
+        for (int j = 0; j < GROUPS; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                logits[i][j][e] = 0;
 
-    const uint32_t left_row = left_base + (warp * 16 + (lane & 15)) * PITCH + (lane >> 4) * 16;
+    const uint32_t left_row = left_base + (warp_row + (lane & 15)) * PITCH + (lane >> 4) * 16;
     for (int chunk = 0; chunk < chunks; chunk++) {
         if (chunk + 1 < chunks)
             copy(chunk + 1, (chunk + 1) % STAGES);
@@ -109,66 +113,109 @@ template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLA
         copy_wait<1>();
         __syncthreads();
         const uint32_t tile = base + chunk % STAGES * STAGE;
-        float sum[8][4];
+        float sum[LEFT][RIGHT][4];
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
-            const int column = chunk * 64 + j * 8 + column_in;
+        for (int j = 0; j < RIGHT; j++) {
+            const int column = chunk * 64 + (part * RIGHT + j) * 8 + column_in;
             float2 b = make_float2(0, 0);
             if (column < p.width)
                 b = *(const float2 *)(p.bias + column);
-            sum[j][0] = sum[j][2] = b.x;
-            sum[j][1] = sum[j][3] = b.y;
-        }
 #pragma unroll
-        for (int step = 0; step < STEPS_OWN + STEPS_NEAR; step++) {
-            fragment<N, 4> a;
-            load_matrices(a.high, left_row + step * 32);
-#pragma unroll
-            for (int j = 0; j < 8; j += 2) {
-                fragment<N, 2> first, second;
-                if (step < STEPS_OWN) {
-                    load_right<N, 128>(first, second, tile, j * 8, step);
-                } else {
-                    uint32_t r[4];
-                    load_transposed(r, tile + tile_offset<128>(64 + (step - STEPS_OWN) * 16 + (lane & 15), j + (lane >> 4)));
-                    first.high[0] = r[0], first.high[1] = r[1], second.high[0] = r[2], second.high[1] = r[3];
-                }
-                multiply<N>(sum[j], a, first);
-                multiply<N>(sum[j + 1], a, second);
+            for (int i = 0; i < LEFT; i++) {
+                sum[i][j][0] = sum[i][j][2] = b.x;
+                sum[i][j][1] = sum[i][j][3] = b.y;
             }
         }
 #pragma unroll
-        for (int j = 0; j < 8; j++)
+        for (int step = 0; step < STEPS_OWN + STEPS_NEAR; step++) {
+            fragment<N, 4> a[LEFT];
 #pragma unroll
-            for (int e = 0; e < 4; e++)
-                sum[j][e] = fmaxf(sum[j][e], 0);
+            for (int i = 0; i < LEFT; i++)
+                load_matrices(a[i].high, left_row + i * 16 * PITCH + step * 32);
 #pragma unroll
-        for (int step = 0; step < 4; step++) {
-            const fragment<N, 4> a = as_left<N>(sum, step);
+            for (int j = 0; j < RIGHT; j += 2) {
+                fragment<N, 2> first, second;
+                if (step < STEPS_OWN) {
+                    load_right<N, 128>(first, second, tile, (part * RIGHT + j) * 8, step);
+                } else {
+                    uint32_t r[4];
+                    load_transposed(r, tile + tile_offset<128>(64 + (step - STEPS_OWN) * 16 + (lane & 15), part * RIGHT + j + (lane >> 4)));
+                    first.high[0] = r[0], first.high[1] = r[1], second.high[0] = r[2], second.high[1] = r[3];
+                }
+#pragma unroll
+                for (int i = 0; i < LEFT; i++) {
+                    multiply<N>(sum[i][j], a[i], first);
+                    multiply<N>(sum[i][j + 1], a[i], second);
+                }
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < LEFT; i++)
+#pragma unroll
+            for (int j = 0; j < RIGHT; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    sum[i][j][e] = fmaxf(sum[i][j][e], 0);
+#pragma unroll
+        for (int step = 0; step < RIGHT / 2; step++) {
+            fragment<N, 4> a[LEFT];
+#pragma unroll
+            for (int i = 0; i < LEFT; i++)
+                a[i] = as_left<N>(sum[i], step);
 #pragma unroll
             for (int j = 0; j < GROUPS; j += 2) {
                 fragment<N, 2> first, second;
-                load_right<N, 128>(first, second, tile, 64 + NEAR + j * 8, step);
-                multiply<N>(logits[j], a, first);
-                multiply<N>(logits[j + 1], a, second);
+                load_right<N, 128>(first, second, tile, 64 + NEAR + j * 8, part * (RIGHT / 2) + step);
+#pragma unroll
+                for (int i = 0; i < LEFT; i++) {
+                    multiply<N>(logits[i][j], a[i], first);
+                    multiply<N>(logits[i][j + 1], a[i], second);
+                }
             }
         }
         __syncthreads();
     }
     start_next();
+    if constexpr (HALVES == 2) { /* the other half's sums, through the ring */
+        copy_wait<0>();
+        __syncthreads();
+        float *const other = (float *)shared + (warp_row + (lane >> 2)) * CLASSES + column_in;
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int r = warp * 16 + (lane >> 2) + half * 8, y = y0 + r / TILE_W, x = x0 + r % TILE_W;
-        if (y >= p.h[0] || x >= p.w[0])
-            continue;
-        float *out = p.logits + ((size_t)(image * p.h[0] + y) * p.w[0] + x) * p.class_ld;
+        for (int i = 0; i < LEFT; i++)
 #pragma unroll
-        for (int j = 0; j < GROUPS; j++) {
-            const int column = j * 8 + column_in;
-            if (column < p.class_ld)
-                *(float2 *)(out + column) = make_float2(logits[j][2 * half] + p.class_bias[column], logits[j][2 * half + 1] + p.class_bias[column + 1]);
-        }
+            for (int half = 0; half < 2; half++)
+#pragma unroll
+                for (int j = 0; j < GROUPS; j++)
+                    if (part == 1)
+                        *(float2 *)(other + (i * 16 + half * 8) * CLASSES + j * 8) = make_float2(logits[i][j][2 * half], logits[i][j][2 * half + 1]);
+        __syncthreads();
+        if (part == 1)
+            return;
+#pragma unroll
+        for (int i = 0; i < LEFT; i++)
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+#pragma unroll
+                for (int j = 0; j < GROUPS; j++) {
+                    const float2 more = *(const float2 *)(other + (i * 16 + half * 8) * CLASSES + j * 8);
+                    logits[i][j][2 * half] += more.x, logits[i][j][2 * half + 1] += more.y;
+                }
     }
+#pragma unroll
+    for (int i = 0; i < LEFT; i++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const int r = warp_row + i * 16 + (lane >> 2) + half * 8, y = y0 + r / TILE_W, x = x0 + r % TILE_W;
+            if (y >= p.h[0] || x >= p.w[0])
+                continue;
+            float *out = p.logits + ((size_t)(image * p.h[0] + y) * p.w[0] + x) * p.class_ld;
+#pragma unroll
+            for (int j = 0; j < GROUPS; j++) {
+                const int column = j * 8 + column_in;
+                if (column < p.class_ld)
+                    *(float2 *)(out + column) = make_float2(logits[i][j][2 * half] + p.class_bias[column], logits[i][j][2 * half + 1] + p.class_bias[column + 1]);
+            }
+        }
 }
 
 template <numeric N> cudaError_t launch_type(const pixels_args &p, const launch *how)

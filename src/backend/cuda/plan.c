@@ -314,21 +314,31 @@ static void add_ffn(layout *l, int i, int b)
     const stage_shape grid = p->shape.stage[i];
     const int rows = p->key.n * grid.h * grid.w, hidden = stage->blocks[b].hidden;
     const size_t mark = l->at;
-    void *z = take_rows(l, (size_t)rows, w->hidden), *g_out = take_rows(l, (size_t)rows, w->hidden);
+    const next_norm next = after_block(l, i, b);
+    void *z = take_rows(l, (size_t)rows, w->hidden);
     step *s = add(l, STEP_GEMM, OP_FC1, i, b, 1);
     s->args.gemm = linear(l->normed, at->width, w->fc1, rows, w->fc1_bias, z, w->hidden);
     finish_gemm(l, s);
     s->leaves[0] = leaves(s->first, z, l->type, grid, hidden, w->hidden);
-    s = add(l, STEP_DEPTHWISE, OP_DEPTHWISE, i, b, 1);
-    s->name = "depthwise, gelu";
-    s->args.depthwise = (depthwise_args){.in = z, .out = g_out, .weight = w->depthwise, .bias = w->depthwise_bias, .images = p->key.n, .h = grid.h, .w = grid.w, .width = w->hidden};
-    s->leaves[0] = leaves(s->first, g_out, l->type, grid, hidden, w->hidden);
-    const next_norm next = after_block(l, i, b);
-    s = add(l, STEP_GEMM, OP_FC2, i, b, next.ends_stage ? 2 : 1);
-    s->args.gemm = linear(g_out, w->hidden, w->fc2, rows, w->fc2_bias, NULL, at->width);
-    residual_rows(l, &s->args.gemm, i, next);
-    finish_gemm(l, s);
-    s->leaves[0] = leaves(s->first, l->x, NUMERIC_F32, grid, stage->width, at->width);
+    const ffn_args all = {.z = z, .taps = w->depthwise, .tap_bias = w->depthwise_bias, .weight = w->fc2.at, .bias = w->fc2_bias, .offset = next.offset, .x = l->x,
+                          .out = next.out, .images = p->key.n, .h = grid.h, .w = grid.w, .hidden = w->hidden, .width = at->width, .ldw = w->fc2.ld,
+                          .eps = (float)next.eps, .inverse_width = 1.0f / (float)stage->width};
+    if (l->maker->fused && ffn_fits(&all, l->type)) {
+        s = add(l, STEP_FFN, OP_DEPTHWISE, i, b, next.ends_stage ? 3 : 2);
+        s->name = "depthwise, gelu, fc2";
+        s->args.ffn = all;
+    } else {
+        void *made = take_rows(l, (size_t)rows, w->hidden);
+        s = add(l, STEP_DEPTHWISE, OP_DEPTHWISE, i, b, 1);
+        s->name = "depthwise, gelu";
+        s->args.depthwise = (depthwise_args){.in = z, .out = made, .weight = w->depthwise, .bias = w->depthwise_bias, .images = p->key.n, .h = grid.h, .w = grid.w, .width = w->hidden};
+        s->leaves[0] = leaves(s->first, made, l->type, grid, hidden, w->hidden);
+        s = add(l, STEP_GEMM, OP_FC2, i, b, next.ends_stage ? 2 : 1);
+        s->args.gemm = linear(made, w->hidden, w->fc2, rows, w->fc2_bias, NULL, at->width);
+        residual_rows(l, &s->args.gemm, i, next);
+        finish_gemm(l, s);
+    }
+    s->leaves[0] = leaves((operation){.kind = OP_FC2, .stage = (int8_t)i, .block = (int16_t)b}, l->x, NUMERIC_F32, grid, stage->width, at->width);
     if (next.ends_stage)
         s->leaves[1] = leaves((operation){.kind = OP_STAGE_NORM, .stage = (int8_t)i, .block = -1}, next.out, l->type, grid, stage->width, at->width);
     l->at = mark;
@@ -505,6 +515,8 @@ cudaError_t step_launch(const step *s, numeric type, const launch *how)
         return attend_launch(&s->args.attend, type, how);
     case STEP_DEPTHWISE:
         return depthwise_launch(&s->args.depthwise, type, how);
+    case STEP_FFN:
+        return ffn_launch(&s->args.ffn, type, how);
     case STEP_MERGE:
         return merge_launch(&s->args.merge, type, how);
     case STEP_PIXELS:

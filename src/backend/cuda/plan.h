@@ -8,7 +8,7 @@
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/packed.h"
 
-typedef enum step_kind { STEP_GATHER, STEP_GEMM, STEP_ATTEND, STEP_DEPTHWISE, STEP_MERGE, STEP_PIXELS, STEP_LABEL, STEP_PLANES } step_kind;
+typedef enum step_kind { STEP_GATHER, STEP_GEMM, STEP_ATTEND, STEP_DEPTHWISE, STEP_FFN, STEP_MERGE, STEP_PIXELS, STEP_LABEL, STEP_PLANES } step_kind;
 
 /* What a step leaves in device memory, for observers. */
 typedef struct seen {
@@ -32,6 +32,7 @@ typedef struct step {
         gemm_args gemm;
         attend_args attend;
         depthwise_args depthwise;
+        ffn_args ffn;
         merge_args merge;
         pixels_args pixels;
         label_args label;

@@ -1,13 +1,12 @@
 /* depthwise: 3x3 convolution of every channel with itself, and GELU.  CUDA backend.
  *
  * A thread has four channels of two columns of STRIP pixels: each row of four neighbours is read once, while the row
- * before is added to the results that it is part of.  The loop is unrolled for one turn of the three results at work and
- * no further, because instructions are fetched anew by every kernel.  Bound by arithmetic, about equally by reading. */
+ * before is added to the results that it is part of.  Bound by arithmetic, about equally by reading. */
 #include "backend/cuda/gelu.cuh"
 
 namespace {
 
-constexpr int STRIP = 10, ROWS = STRIP + 2, TURN = 3, COLUMNS = 16, WARPS = COLUMNS / 2;
+constexpr int STRIP = 8, COLUMNS = 16, WARPS = COLUMNS / 2;
 
 template <numeric N> struct four { uint2 raw; };
 template <> struct four<NUMERIC_TF32> { float4 raw; };
@@ -56,30 +55,30 @@ template <numeric N> __global__ void __launch_bounds__(32 * WARPS, 2) depthwise(
     };
     float4 sum[2][3] = {{bias, bias, bias}, {bias, bias, bias}}; /* of rows y - 1, y, y + 1, turning */
     load(y0 - 1);
-#pragma unroll 1
-    for (int turn = 0; turn < ROWS && y0 - 2 + turn < p.h; turn += TURN)
 #pragma unroll
-        for (int i = 0; i < TURN; i++) {
-            const int y = y0 - 1 + turn + i;
-            float4 row[4];
+    for (int i = 0; i < STRIP + 2; i++) {
+        const int y = y0 - 1 + i;
+        float4 row[4];
 #pragma unroll
-            for (int j = 0; j < 4; j++)
-                row[j] = widen4<N>(next[j]);
+        for (int j = 0; j < 4; j++)
+            row[j] = widen4<N>(next[j]);
+        if (i < STRIP + 1)
             load(y + 1);
+        else
+            start_next();
 #pragma unroll
-            for (int column = 0; column < 2; column++) {
+        for (int column = 0; column < 2; column++) {
 #pragma unroll
-                for (int part = 0; part < 3; part++) /* this row is tap row 2, 1, 0 of the results above, at, below */
+            for (int part = 0; part < 3; part++) /* this row is tap row 2, 1, 0 of the results above, at, below */
 #pragma unroll
-                    for (int j = 0; j < 3; j++)
-                        add(sum[column][(i + part) % 3], row[column + j], weight[(2 - part) * 3 + j]);
-                float4 &done = sum[column][i]; /* result row y - 1 has all its taps */
-                if (y > y0 && y - 1 < p.h && x + column < p.w)
-                    store4<N>(out + ((y - 1) * p.w + x + column) * (size_t)p.width, make_float4(gelu<N>(done.x), gelu<N>(done.y), gelu<N>(done.z), gelu<N>(done.w)));
-                done = bias;
-            }
+                for (int j = 0; j < 3; j++)
+                    add(sum[column][(i + part) % 3], row[column + j], weight[(2 - part) * 3 + j]);
+            float4 &done = sum[column][i % 3]; /* result row y - 1 has all its taps */
+            if (i >= 2 && y - 1 < p.h && x + column < p.w)
+                store4<N>(out + ((y - 1) * p.w + x + column) * (size_t)p.width, make_float4(gelu<N>(done.x), gelu<N>(done.y), gelu<N>(done.z), gelu<N>(done.w)));
+            done = bias;
         }
-    start_next();
+    }
 }
 
 } // namespace

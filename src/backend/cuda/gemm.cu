@@ -44,7 +44,7 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters)
             double cost = waves * (1500 + each * (work > latency ? work : latency));
             cost = cost > traffic ? cost : traffic;
             if (args->end == GEMM_ROWS) /* rows in turn, the more the longer */
-                cost += waves * 150 * tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads / splits;
+                cost += waves * 300 * tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads / splits;
             if (args->end == GEMM_ROWS && across * splits > 1)
                 cost += together ? 600 + 60 * splits : 20000 + (double)tiles[t].bm * args->n * 4 * (splits + 1) / 10;
             if (args->tile < 0 || cost < best) {

@@ -12,7 +12,7 @@ struct tile_row {
 const tile_row tiles[] = {
     {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2},
     {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2},
-    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 32), 4, 4},
+    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 16), 4, 3},
 };
 constexpr int TILES = sizeof tiles / sizeof *tiles;
 
@@ -45,6 +45,8 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters)
             cost = cost > traffic ? cost : traffic;
             if (args->end == GEMM_ROWS) /* rows in turn, the more the longer */
                 cost += waves * 300 * tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads / splits;
+            if (args->end == GEMM_ROWS && args->rows == ROW_RESIDUAL && tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads > 8)
+                cost += waves * 3000; /* too much of x to wait in registers */
             if (args->end == GEMM_ROWS && across * splits > 1)
                 cost += together ? 600 + 60 * splits : 20000 + (double)tiles[t].bm * args->n * 4 * (splits + 1) / 10;
             if (args->tile < 0 || cost < best) {

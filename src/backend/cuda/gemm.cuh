@@ -308,7 +308,7 @@ template <numeric N> __device__ void finish_any(const gemm_args &p, int m0, int 
 }
 
 template <numeric N, int BM, int BN, int WM, int WN, int STAGES, bool GATHER>
-__global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ? 1 : BM * BN == 4096 ? 4 : 2) gemm(const gemm_args p)
+__global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ? 1 : BM * BN == 4096 ? 3 : 2) gemm(const gemm_args p)
 {
     using T = storage_t<N>;
     constexpr int THREADS = threads_of(BM, BN, WM, WN), PASS = THREADS / 8; /* rows that a pass of all threads copies */

@@ -5,7 +5,7 @@
 /* rows, columns, rows and columns of a warp, stages */
 #define TILE_128x128 128, 128, 64, 32, 3
 #define TILE_128x64 128, 64, 32, 32, 4
-#define TILE_64x64 64, 64, 32, 32, 4
+#define TILE_64x64 64, 64, 32, 16, 4
 
 namespace {
 

@@ -40,7 +40,7 @@ segrt_status device_open(device *out, int ordinal, segrt_error *error)
         return status;
     if (properties.major < 8)
         return fail_with(error, SEGRT_DEVICE, "cuda:%d (%s) has compute capability %d.%d; 8.0 is needed", ordinal, properties.name, properties.major, properties.minor);
-    *out = (device){.ordinal = ordinal, .processors = properties.multiProcessorCount, .major = properties.major, .minor = properties.minor};
+    *out = (device){.ordinal = ordinal, .processors = properties.multiProcessorCount, .major = properties.major, .minor = properties.minor, .shared = properties.sharedMemPerBlockOptin};
     snprintf(out->name, sizeof out->name, "%.63s", properties.name);
     return SEGRT_OK;
 }

@@ -8,6 +8,7 @@
 
 typedef struct device {
     int ordinal, processors, major, minor;
+    size_t shared; /* bytes of shared memory that a block may have */
     char name[64];
 } device;
 

@@ -186,8 +186,8 @@ enum {
     PIXELS_NEAR = PIXELS_NEAR_1 + PIXELS_NEAR_2 + PIXELS_NEAR_3,
 };
 
-/* Whether the kernel takes these widths and sizes. */
-bool pixels_fits(const pixels_args *args, numeric type);
+/* Whether the kernel takes these widths and sizes, with `shared` bytes of shared memory for a block. */
+bool pixels_fits(const pixels_args *args, numeric type, size_t shared);
 cudaError_t pixels_launch(const pixels_args *args, numeric type, const launch *how);
 
 typedef struct label_args {

@@ -15,6 +15,7 @@ constexpr int OWN = 64, NEAR = PIXELS_NEAR, STEPS_OWN = OWN / 16, STEPS_NEAR = N
 constexpr int PITCH = (OWN + NEAR) * 2 + 16; /* an odd number of chunks: rows fall into different banks */
 
 template <int CLASSES> constexpr int stage_bytes = (64 + NEAR + CLASSES) * 128;
+template <int CLASSES> constexpr int pixels_bytes = STAGES * stage_bytes<CLASSES> + TOKENS * PITCH;
 
 __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t address)
 {
@@ -222,8 +223,8 @@ template <numeric N> cudaError_t launch_type(const pixels_args &p, const launch 
 {
     const dim3 grid((p.w[0] + TILE_W - 1) / TILE_W, (p.h[0] + TILE_H - 1) / TILE_H, p.images);
     if (p.class_ld <= 32)
-        return start(pixels<N, 32>, grid, THREADS, STAGES * stage_bytes<32> + TOKENS * PITCH, how, p);
-    return start(pixels<N, PIXELS_CLASSES>, grid, THREADS, STAGES * stage_bytes<PIXELS_CLASSES> + TOKENS * PITCH, how, p);
+        return start(pixels<N, 32>, grid, THREADS, pixels_bytes<32>, how, p);
+    return start(pixels<N, PIXELS_CLASSES>, grid, THREADS, pixels_bytes<PIXELS_CLASSES>, how, p);
 }
 
 /* Rows of a smaller level that `size` consecutive coordinates need at most, from a multiple of `size` on. */
@@ -240,10 +241,11 @@ int neighbours(int from, int to, int size)
 
 } // namespace
 
-bool pixels_fits(const pixels_args *args, numeric type)
+bool pixels_fits(const pixels_args *args, numeric type, size_t shared)
 {
     static const int rows[4] = {0, 6, 4, 3}, columns[4] = {0, 10, 6, 4};
-    bool fits = (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->k <= OWN && args->class_ld <= PIXELS_CLASSES;
+    bool fits = (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->k <= OWN && args->class_ld <= PIXELS_CLASSES &&
+                (size_t)(args->class_ld <= 32 ? pixels_bytes<32> : pixels_bytes<PIXELS_CLASSES>)+4096 <= shared;
     for (int i = 1; fits && i < 4; i++)
         fits = neighbours(args->h[i], args->h[0], TILE_H) <= rows[i] && neighbours(args->w[i], args->w[0], TILE_W) <= columns[i];
     return fits;

@@ -364,7 +364,7 @@ static void add_head(layout *l)
         all.h[i] = p->shape.stage[i].h;
         all.w[i] = p->shape.stage[i].w;
     }
-    const bool together = l->maker->fused && !w->inner_width && pixels_fits(&all, l->type);
+    const bool together = l->maker->fused && !w->inner_width && pixels_fits(&all, l->type, l->maker->shared);
     for (int i = STAGES - 1; i >= (together ? 1 : 0); i--) {
         const stage_shape grid = p->shape.stage[i];
         const int rows = p->key.n * grid.h * grid.w;

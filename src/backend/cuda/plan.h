@@ -70,6 +70,7 @@ typedef struct plan_maker {
     int processors;
     bool clusters; /* of blocks: compute capability 9.0 on */
     bool wide;     /* products of four warps: 9.0 itself */
+    size_t shared; /* bytes of shared memory that a block may have */
     bool fused;
     unsigned *counters; /* [PLAN_COUNTERS], zero */
 } plan_maker;

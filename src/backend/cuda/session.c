@@ -158,7 +158,7 @@ static segrt_status find_plan(cuda_session *s, const plan_key *key, segrt_error 
     }
     s->latest = NULL;
     plan_close(oldest);
-    const plan_maker maker = {.net = s->net, .weights = &s->weights, .processors = s->on.processors, .clusters = s->on.major >= 9, .wide = s->on.major == 9, .fused = s->fused, .counters = s->counters};
+    const plan_maker maker = {.net = s->net, .weights = &s->weights, .processors = s->on.processors, .clusters = s->on.major >= 9, .wide = s->on.major == 9, .shared = s->on.shared, .fused = s->fused, .counters = s->counters};
     segrt_status status = plan_lay_out(oldest, &maker, key, NULL, error);
     const size_t bytes = oldest->bytes;
     if (!status && bytes > s->workspace_bytes) { /* plans point into the workspace */

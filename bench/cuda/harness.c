@@ -29,7 +29,12 @@ enum { PRECISIONS = sizeof precisions / sizeof *precisions, MOST = 1024 };
 static random_model published(int b, int classes)
 {
     static const int depths[6][STAGES] = {{2, 2, 2, 2}, {2, 2, 2, 2}, {3, 4, 6, 3}, {3, 4, 18, 3}, {3, 8, 27, 3}, {3, 6, 40, 3}};
-    random_model m = {.width = {64, 128, 320, 512}, .heads = {1, 2, 5, 8}, .reduction = {8, 4, 2, 1}, .decoder_width = b < 2 ? 256 : 768, .classes = classes, .seed = (uint64_t)b + 1};
+    random_model m = {.width = {64, 128, 320, 512},
+                      .heads = {1, 2, 5, 8},
+                      .reduction = {8, 4, 2, 1},
+                      .decoder_width = b < 2 ? 256 : 768,
+                      .classes = classes,
+                      .seed = (uint64_t)b + 1};
     if (b == 0)
         m.width[0] = 32, m.width[1] = 64, m.width[2] = 160, m.width[3] = 256;
     memcpy(m.depth, depths[b], sizeof m.depth);
@@ -84,7 +89,8 @@ static void die(const char *what, const segrt_error *error)
 
 static int failures;
 
-static void compare(const char *name, const shape_row *shape, const char *precision, bool no_fuse, double tolerance, const shown *got, const shown *want)
+static void compare(const char *name, const shape_row *shape, const char *precision, bool no_fuse, double tolerance, const shown *got,
+                    const shown *want)
 {
     double worst = 0, last = 0;
     int reported = 0, found = 0;
@@ -102,8 +108,8 @@ static void compare(const char *name, const shape_row *shape, const char *precis
         }
     const bool bad = !(worst <= tolerance) || found != got->count || (no_fuse && found + 0 < want->count);
     failures += bad;
-    printf("%s %-8s %dx%dx%d %s %-8s operations %d/%d worst %.2e logits %.2e\n", bad ? "BAD " : "ok  ", name, shape->n, shape->h, shape->w, precision,
-           no_fuse ? "unfused" : "fused", found, want->count, worst, last);
+    printf("%s %-8s %dx%dx%d %s %-8s operations %d/%d worst %.2e logits %.2e\n", bad ? "BAD " : "ok  ", name, shape->n, shape->h, shape->w,
+           precision, no_fuse ? "unfused" : "fused", found, want->count, worst, last);
     fflush(stdout);
 }
 
@@ -115,7 +121,8 @@ static void check_model(const char *name, const random_model *wanted, const shap
     if (!model || network_fold(&net, model, NETWORK_F32, &error))
         die("fold", &error);
     const size_t pixels = (size_t)shape->n * (size_t)shape->h * (size_t)shape->w;
-    uint8_t *picture = malloc(pixels * 3), *labels = malloc(pixels), *expected = malloc(pixels), *sure = malloc(pixels), *sure_expected = malloc(pixels);
+    uint8_t *picture = malloc(pixels * 3), *labels = malloc(pixels), *expected = malloc(pixels), *sure = malloc(pixels),
+            *sure_expected = malloc(pixels);
     float *input = malloc(pixels * 3 * sizeof *input);
     uint64_t state = 77;
     for (size_t i = 0; i < pixels * 3; i++) {
@@ -123,8 +130,20 @@ static void check_model(const char *name, const random_model *wanted, const shap
         input[i] = (float)random_normal(&state);
     }
     static shown want, got;
-    backend_run run = {.n = shape->n, .h = shape->h, .w = shape->w, .pixels = float_input ? NULL : picture, .input = float_input ? input : NULL, .observe = keep, .observe_user = &want,
-                       .output = {.labels = expected, .confidence = sure_expected, .label_bytes = 1, .h = shape->h, .w = shape->w, .stride = shape->w, .picture_stride = (ptrdiff_t)shape->h * shape->w}};
+    backend_run run = {.n = shape->n,
+                       .h = shape->h,
+                       .w = shape->w,
+                       .pixels = float_input ? NULL : picture,
+                       .input = float_input ? input : NULL,
+                       .observe = keep,
+                       .observe_user = &want,
+                       .output = {.labels = expected,
+                                  .confidence = sure_expected,
+                                  .label_bytes = 1,
+                                  .h = shape->h,
+                                  .w = shape->w,
+                                  .stride = shape->w,
+                                  .picture_stride = (ptrdiff_t)shape->h * shape->w}};
     void *oracle = NULL, *session = NULL;
     backend_options options = {.pool = pool};
     if (backend_reference.open(&oracle, net, &options, &error) || backend_reference.run(oracle, &run, &error))
@@ -157,7 +176,8 @@ static void check_model(const char *name, const random_model *wanted, const shap
                 failures++;
                 printf("BAD  graph repeats %.4f\n", (double)again / (double)pixels);
             }
-            printf("        labels %.4f %% as the reference, confidence within 2: %.2f %%\n", 100.0 * (double)same / (double)pixels, 100.0 * (double)close / (double)pixels);
+            printf("        labels %.4f %% as the reference, confidence within 2: %.2f %%\n", 100.0 * (double)same / (double)pixels,
+                   100.0 * (double)close / (double)pixels);
             free(second);
             cuda_backend_table.close(session);
         }
@@ -172,7 +192,8 @@ static void check(segrt_pool *pool, bool brief)
 {
     static const shape_row even = {1, 64, 96}, odd = {2, 97, 65}, larger = {1, 224, 160}, small = {3, 33, 45};
     const random_model custom = {.seed = 5}, conv = {.head = HEAD_CONV, .level_width = 24, .classes = 150, .decoder_width = 40, .seed = 6};
-    const random_model heads = {.width = {24, 96, 128, 192}, .heads = {2, 1, 1, 3}, .reduction = {4, 2, 1, 1}, .seed = 7, .no_reduce_norm = true};
+    const random_model heads = {
+        .width = {24, 96, 128, 192}, .heads = {2, 1, 1, 3}, .reduction = {4, 2, 1, 1}, .seed = 7, .no_reduce_norm = true};
     const random_model b0 = published(0, 19), b1 = published(1, 11), b2 = published(2, 19);
     check_model("custom", &custom, &even, false, pool);
     if (brief)
@@ -206,11 +227,12 @@ static void time_model(const char *name, network *net, shape_row shape, int p, F
     if (cuda_session_time(s, 20, times, &error) || cuda_session_time(s, REPEATS, times, &error))
         die("timing", &error);
     qsort(times, REPEATS, sizeof *times, ascending);
-    printf("%s %dx%dx%d %s: median %.4f ms (min %.4f, p90 %.4f), %.4f a picture, %d kernels, %.0f MiB\n", name, shape.n, shape.h, shape.w, precisions[p].name,
-           (double)times[REPEATS / 2], (double)times[0], (double)times[REPEATS * 9 / 10], (double)times[REPEATS / 2] / shape.n, s->latest->count,
-           (double)cuda_backend_table.memory(s) / 1048576);
+    printf("%s %dx%dx%d %s: median %.4f ms (min %.4f, p90 %.4f), %.4f a picture, %d kernels, %.0f MiB\n", name, shape.n, shape.h, shape.w,
+           precisions[p].name, (double)times[REPEATS / 2], (double)times[0], (double)times[REPEATS * 9 / 10],
+           (double)times[REPEATS / 2] / shape.n, s->latest->count, (double)cuda_backend_table.memory(s) / 1048576);
     if (csv)
-        fprintf(csv, "%s,%d,%d,%d,%s,all,,,%d,%.5f,,\n", name, shape.n, shape.h, shape.w, precisions[p].name, s->latest->count, (double)times[REPEATS / 2]);
+        fprintf(csv, "%s,%d,%d,%d,%s,all,,,%d,%.5f,,\n", name, shape.n, shape.h, shape.w, precisions[p].name, s->latest->count,
+                (double)times[REPEATS / 2]);
     if (steps) {
         if (cuda_session_time_steps(s, STEP_REPEATS, times, &error))
             die("timing steps", &error);
@@ -219,11 +241,12 @@ static void time_model(const char *name, network *net, shape_row shape, int p, F
             const step *at = &s->latest->steps[i];
             sum += (double)times[i];
             if (csv)
-                fprintf(csv, "%s,%d,%d,%d,%s,%s,%d,%d,%s,%.5f,%.3f,%.1f\n", name, shape.n, shape.h, shape.w, precisions[p].name, operation_name(at->first.kind), at->first.stage,
-                        at->first.block, at->name, (double)times[i], (double)at->macs * 1e-9, 2e-9 * (double)at->macs / (double)times[i]);
+                fprintf(csv, "%s,%d,%d,%d,%s,%s,%d,%d,%s,%.5f,%.3f,%.1f\n", name, shape.n, shape.h, shape.w, precisions[p].name,
+                        operation_name(at->first.kind), at->first.stage, at->first.block, at->name, (double)times[i],
+                        (double)at->macs * 1e-9, 2e-9 * (double)at->macs / (double)times[i]);
             if (at->first.block <= 0)
-                printf("    %-10s %2d.%2d %-20s %8.2f us %7.1f TFLOP/s\n", operation_name(at->first.kind), at->first.stage, at->first.block, at->name, 1e3 * (double)times[i],
-                       2e-9 * (double)at->macs / (double)times[i]);
+                printf("    %-10s %2d.%2d %-20s %8.2f us %7.1f TFLOP/s\n", operation_name(at->first.kind), at->first.stage, at->first.block,
+                       at->name, 1e3 * (double)times[i], 2e-9 * (double)at->macs / (double)times[i]);
         }
         printf("    sum of kernels %.4f ms\n", sum);
     }
@@ -239,9 +262,10 @@ static void time_all(FILE *csv, bool brief)
         int precision; /* row of precisions */
         bool steps;
     } rows[] = {
-        {2, {1, 1024, 1024}, 2, true}, {2, {8, 1024, 1024}, 2, false}, {2, {1, 512, 512}, 2, true}, {0, {1, 1024, 1024}, 2, true}, {0, {1, 512, 512}, 2, true},
-        {2, {1, 1024, 1024}, 3, false}, {2, {1, 1024, 1024}, 1, true}, {2, {1, 1024, 1024}, 0, true}, {2, {8, 1024, 1024}, 1, false}, {2, {8, 1024, 1024}, 0, false},
-        {1, {1, 1024, 1024}, 2, false}, {1, {1, 512, 512}, 2, false}, {0, {8, 512, 512}, 2, false}, {5, {1, 1024, 1024}, 2, false},
+        {2, {1, 1024, 1024}, 2, true},  {2, {8, 1024, 1024}, 2, false}, {2, {1, 512, 512}, 2, true},    {0, {1, 1024, 1024}, 2, true},
+        {0, {1, 512, 512}, 2, true},    {2, {1, 1024, 1024}, 3, false}, {2, {1, 1024, 1024}, 1, true},  {2, {1, 1024, 1024}, 0, true},
+        {2, {8, 1024, 1024}, 1, false}, {2, {8, 1024, 1024}, 0, false}, {1, {1, 1024, 1024}, 2, false}, {1, {1, 512, 512}, 2, false},
+        {0, {8, 512, 512}, 2, false},   {5, {1, 1024, 1024}, 2, false},
     };
     network *nets[6] = {0};
     segrt_error error = {0};

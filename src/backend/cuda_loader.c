@@ -52,7 +52,9 @@ segrt_status cuda_loader_find(const backend **out, segrt_error *error)
     void *library = open_library();
     if (!library) {
         const char *why = dlerror();
-        return fail_with(error, SEGRT_DEVICE, "the CUDA backend (" LIBRARY ") cannot be opened: %.300s; build segrt with the CUDA toolkit, or let SEGRT_CUDA_LIBRARY name it",
+        return fail_with(error, SEGRT_DEVICE,
+                         "the CUDA backend (" LIBRARY
+                         ") cannot be opened: %.300s; build segrt with the CUDA toolkit, or let SEGRT_CUDA_LIBRARY name it",
                          why ? why : "no reason given");
     }
     void *symbol = dlsym(library, CUDA_BACKEND_SYMBOL);

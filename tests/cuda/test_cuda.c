@@ -39,8 +39,13 @@ static void run(const backend *device, const network *net, segrt_precision preci
     segrt_error error = {0};
     void *session = NULL;
     const backend_options options = {.precision = precision};
-    const backend_run wanted = {.n = 1, .h = H, .w = W, .pixels = pixels, .logits = logits,
-                                .output = {.labels = labels, .label_bytes = 1, .stride = W, .picture_stride = (ptrdiff_t)H * W, .h = H, .w = W}};
+    const backend_run wanted = {
+        .n = 1,
+        .h = H,
+        .w = W,
+        .pixels = pixels,
+        .logits = logits,
+        .output = {.labels = labels, .label_bytes = 1, .stride = W, .picture_stride = (ptrdiff_t)H * W, .h = H, .w = W}};
     if (device->open(&session, net, &options, &error) || device->run(session, &wanted, &error))
         fail_msg("%s", error.message);
     device->close(session);

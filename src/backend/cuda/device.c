@@ -20,7 +20,8 @@ segrt_status device_open(device *out, int ordinal, segrt_error *error)
         cudaGetLastError();
         if (!driver)
             return fail_with(error, SEGRT_DEVICE, "no NVIDIA driver is installed (libcuda.so.1 was not found)");
-        return fail_with(error, SEGRT_DEVICE, "the NVIDIA driver is too old: it supports CUDA %d.%d, this program needs %d.%d; install a newer driver",
+        return fail_with(error, SEGRT_DEVICE,
+                         "the NVIDIA driver is too old: it supports CUDA %d.%d, this program needs %d.%d; install a newer driver",
                          driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     }
     if (code == cudaErrorNoDevice || (code == cudaSuccess && !count)) {
@@ -39,8 +40,13 @@ segrt_status device_open(device *out, int ordinal, segrt_error *error)
     if (status)
         return status;
     if (properties.major < 8)
-        return fail_with(error, SEGRT_DEVICE, "cuda:%d (%s) has compute capability %d.%d; 8.0 is needed", ordinal, properties.name, properties.major, properties.minor);
-    *out = (device){.ordinal = ordinal, .processors = properties.multiProcessorCount, .major = properties.major, .minor = properties.minor, .shared = properties.sharedMemPerBlockOptin};
+        return fail_with(error, SEGRT_DEVICE, "cuda:%d (%s) has compute capability %d.%d; 8.0 is needed", ordinal, properties.name,
+                         properties.major, properties.minor);
+    *out = (device){.ordinal = ordinal,
+                    .processors = properties.multiProcessorCount,
+                    .major = properties.major,
+                    .minor = properties.minor,
+                    .shared = properties.sharedMemPerBlockOptin};
     snprintf(out->name, sizeof out->name, "%.63s", properties.name);
     return SEGRT_OK;
 }
@@ -54,8 +60,8 @@ segrt_status device_get(void **out, size_t bytes, const char *what, segrt_error 
         cudaGetLastError();
         if (cudaMemGetInfo(&available, &total) != cudaSuccess)
             available = 0;
-        return fail_with(error, SEGRT_NO_MEMORY, "out of device memory: %zu MiB for %s, %zu of %zu MiB are free", (bytes + 1048575) >> 20, what,
-                         available >> 20, total >> 20);
+        return fail_with(error, SEGRT_NO_MEMORY, "out of device memory: %zu MiB for %s, %zu of %zu MiB are free", (bytes + 1048575) >> 20,
+                         what, available >> 20, total >> 20);
     }
     return device_check(code, "getting device memory", error);
 }

@@ -22,7 +22,7 @@ enum {
     KEY_PAD = 64,         /* columns of the transposed values */
     LARGEST_WIDTH = 1024, /* of a row that is normalised */
     LARGEST_HEAD = 128,
-    LARGEST_KERNEL = 31,  /* of a patch convolution */
+    LARGEST_KERNEL = 31, /* of a patch convolution */
 };
 
 typedef struct launch {
@@ -33,10 +33,10 @@ typedef struct launch {
 /* ------------------------------------------------------------------------------------------ gemm */
 
 typedef enum gemm_end {
-    GEMM_STORE,  /* out = T(a w^T + bias), optionally ReLU */
-    GEMM_FLOAT,  /* out = float(a w^T + bias) */
-    GEMM_KEYS,   /* columns [0, width): keys [m][width]; [width, 2 width): values, transposed; column 2 width: key_bias */
-    GEMM_ROWS,   /* whole rows are finished by whoever completes them last: see row_kind */
+    GEMM_STORE, /* out = T(a w^T + bias), optionally ReLU */
+    GEMM_FLOAT, /* out = float(a w^T + bias) */
+    GEMM_KEYS,  /* columns [0, width): keys [m][width]; [width, 2 width): values, transposed; column 2 width: key_bias */
+    GEMM_ROWS,  /* whole rows are finished by whoever completes them last: see row_kind */
 } gemm_end;
 
 typedef enum row_kind {
@@ -46,26 +46,26 @@ typedef enum row_kind {
 } row_kind;
 
 typedef struct gemm_args {
-    const void *a;        /* T [m][lda], or the picture that is gathered from */
-    const void *w;        /* T [n][ldw], ldw a multiple of 128 bytes, zero behind k */
-    const float *bias;    /* [n] or NULL; ROW_PATCH: [cases][n] */
-    void *out;            /* T (GEMM_FLOAT: float) [m][ldo] */
-    float *partial;       /* [splits][m][n] where rows are not finished at once */
-    unsigned *counters;   /* [m tiles], zero before and after */
+    const void *a;      /* T [m][lda], or the picture that is gathered from */
+    const void *w;      /* T [n][ldw], ldw a multiple of 128 bytes, zero behind k */
+    const float *bias;  /* [n] or NULL; ROW_PATCH: [cases][n] */
+    void *out;          /* T (GEMM_FLOAT: float) [m][ldo] */
+    float *partial;     /* [splits][m][n] where rows are not finished at once */
+    unsigned *counters; /* [m tiles], zero before and after */
     int m, n, k, lda, ldw, ldo;
-    int tile, splits;     /* chosen by gemm_choose, and: */
-    bool together;        /* the blocks that share rows are a cluster */
+    int tile, splits; /* chosen by gemm_choose, and: */
+    bool together;    /* the blocks that share rows are a cluster */
     /* gathered convolution: k = (ky * kernel + kx) * channels + channel */
     int kernel, stride, pad, in_h, in_w, out_h, out_w, channels; /* kernel 0: a is a plain matrix */
     gemm_end end;
     bool relu;
     /* GEMM_KEYS */
-    void *values;         /* T [images][width][key_pitch] */
-    float *key_bias;      /* [images][key_pitch] or NULL */
+    void *values;    /* T [images][width][key_pitch] */
+    float *key_bias; /* [images][key_pitch] or NULL */
     int width, keys, key_pitch;
     /* GEMM_ROWS; n is the row's padded width */
     row_kind rows;
-    float *x;             /* [m][ldo] */
+    float *x;                           /* [m][ldo] */
     const float *gamma, *beta, *offset; /* [n]; offset may be NULL */
     const uint8_t *case_y, *case_x;     /* [out_h], [out_w]: border cases of ROW_PATCH */
     int cases_x;
@@ -96,9 +96,9 @@ typedef struct attend_args {
     float *x;              /* [images * tokens][ldo]: x += result + out_bias (one head only), or NULL */
     const float *out_bias; /* [ldo], with x */
     int images, tokens, nkeys, key_pitch, heads, head; /* head: 32, 64 or 128, padded */
-    int ldq, ldk, ldo, ldw, k; /* k: columns of q that are used (with weight: its inner width) */
-    int rows;              /* of a tile: 64 or 128, chosen by attend_choose, and: */
-    bool wide;             /* products of four warps (wgmma) */
+    int ldq, ldk, ldo, ldw, k;                         /* k: columns of q that are used (with weight: its inner width) */
+    int rows;                                          /* of a tile: 64 or 128, chosen by attend_choose, and: */
+    bool wide;                                         /* products of four warps (wgmma) */
     float eps, inverse_width;
 } attend_args;
 
@@ -125,13 +125,13 @@ cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const lau
 
 /* x += weight gelu(depthwise z + tap_bias) + bias;  out = x * rstd(x) - offset */
 typedef struct ffn_args {
-    const void *z;         /* T [images][h][w][hidden] */
-    const float *taps;     /* [9][hidden] */
-    const float *tap_bias; /* [hidden] */
-    const void *weight;    /* T [width][ldw] */
+    const void *z;              /* T [images][h][w][hidden] */
+    const float *taps;          /* [9][hidden] */
+    const float *tap_bias;      /* [hidden] */
+    const void *weight;         /* T [width][ldw] */
     const float *bias, *offset; /* [width]; offset may be NULL */
-    float *x;              /* [images][h][w][width] */
-    void *out;             /* T, the same shape */
+    float *x;                   /* [images][h][w][width] */
+    void *out;                  /* T, the same shape */
     int images, h, w, hidden, width, ldw;
     float eps, inverse_width;
 } ffn_args;
@@ -161,7 +161,7 @@ cudaError_t gather_launch(const gather_args *args, numeric type, const launch *h
 typedef struct merge_args {
     const void *level[4]; /* T [images * h * w][ld] */
     int h[4], w[4];
-    const float *bias;    /* [ld] */
+    const float *bias; /* [ld] */
     void *out;
     int images, ld;
 } merge_args;
@@ -170,19 +170,21 @@ cudaError_t merge_launch(const merge_args *args, numeric type, const launch *how
 
 /* logits = classifier ReLU(weight features + sum over levels 1..3 of up(level) + bias) + class_bias */
 typedef struct pixels_args {
-    const void *features;   /* T [images * h[0] * w[0]][k] */
-    const void *weight;     /* T [width][ldw] */
-    const void *level[4];   /* T [images * h * w][width]; level[0] is made here */
-    const float *bias;      /* [width] */
-    const void *classifier; /* T [class_ld][ldc] */
+    const void *features;    /* T [images * h[0] * w[0]][k] */
+    const void *weight;      /* T [width][ldw] */
+    const void *level[4];    /* T [images * h * w][width]; level[0] is made here */
+    const float *bias;       /* [width] */
+    const void *classifier;  /* T [class_ld][ldc] */
     const float *class_bias; /* [class_ld] */
-    float *logits;          /* [images * h[0] * w[0]][class_ld] */
+    float *logits;           /* [images * h[0] * w[0]][class_ld] */
     int images, h[4], w[4], k, ldw, ldc, width, class_ld;
 } pixels_args;
 
 enum {
     PIXELS_CLASSES = 160,
-    PIXELS_NEAR_1 = 6 * 10, PIXELS_NEAR_2 = 4 * 6, PIXELS_NEAR_3 = 3 * 4, /* tokens of each smaller level that 8 x 16 tokens need */
+    PIXELS_NEAR_1 = 6 * 10,
+    PIXELS_NEAR_2 = 4 * 6,
+    PIXELS_NEAR_3 = 3 * 4, /* tokens of each smaller level that 8 x 16 tokens need */
     PIXELS_NEAR = PIXELS_NEAR_1 + PIXELS_NEAR_2 + PIXELS_NEAR_3,
 };
 
@@ -193,9 +195,9 @@ cudaError_t pixels_launch(const pixels_args *args, numeric type, const launch *h
 typedef struct label_args {
     const float *logits; /* [images][h][w][ld] */
     int images, classes, ld, h, w;
-    int mid_h, mid_w;    /* via_input: the input's size; else 0 */
+    int mid_h, mid_w; /* via_input: the input's size; else 0 */
     int out_h, out_w;
-    void *labels;        /* [images][out_h][out_w], or NULL */
+    void *labels; /* [images][out_h][out_w], or NULL */
     int label_bytes;
     uint8_t *confidence; /* or NULL */
 } label_args;

@@ -10,7 +10,7 @@
 typedef struct packer {
     packed *to;
     bool fused;
-    size_t matrices, floats;  /* elements taken so far */
+    size_t matrices, floats;         /* elements taken so far */
     float *matrix_host, *float_host; /* NULL while counting */
     char *matrix_device, *float_device;
     float largest;
@@ -70,7 +70,10 @@ static void put(packer *p, float *to, const matrix *m, int first, weights w, int
     }
 }
 
-static groups plain(int count) { return (groups){.size = count, .pitch = count}; }
+static groups plain(int count)
+{
+    return (groups){.size = count, .pitch = count};
+}
 
 static void pack_block(packer *p, const network_stage *stage, const network_block *b, const packed_stage *at, packed_block *to)
 {
@@ -119,7 +122,8 @@ static void pack_stage(packer *p, const network *net, int i)
     packed_stage *to = &p->to->stages[i];
     const int taps = patch->kernel * patch->kernel, in = i ? p->to->stages[i - 1].width : 3;
     /* the picture is gathered by rows of the kernel: gather.cu */
-    const groups columns = i ? (groups){.size = patch->in, .pitch = in} : (groups){.size = patch->kernel * 3, .pitch = padded(patch->kernel * 3, 8)};
+    const groups columns =
+        i ? (groups){.size = patch->in, .pitch = in} : (groups){.size = patch->kernel * 3, .pitch = padded(patch->kernel * 3, 8)};
     float *host = take_matrix(p, &to->patch, to->width, i ? taps * in : patch->kernel * columns.pitch);
     put(p, host, &to->patch, 0, patch->weight, patch->out, taps * patch->in, plain(patch->out), columns);
     take_floats(p, &to->gamma, (size_t)to->width, patch->gamma);
@@ -168,10 +172,13 @@ static segrt_status choose_widths(packed *out, const network *net, segrt_error *
         to->width = padded(stage->width, WIDTH_PAD);
         const int head = stage->heads == 1 ? to->width : stage->width / stage->heads;
         if (to->width > LARGEST_WIDTH || head > LARGEST_HEAD)
-            return fail_with(error, SEGRT_UNSUPPORTED, "stage %d has width %d and heads of %d: the CUDA backend takes widths up to %d and heads up to %d; use the cpu",
-                             i + 1, stage->width, head, LARGEST_WIDTH, LARGEST_HEAD);
+            return fail_with(
+                error, SEGRT_UNSUPPORTED,
+                "stage %d has width %d and heads of %d: the CUDA backend takes widths up to %d and heads up to %d; use the cpu", i + 1,
+                stage->width, head, LARGEST_WIDTH, LARGEST_HEAD);
         if (stage->patch.kernel > LARGEST_KERNEL)
-            return fail_with(error, SEGRT_UNSUPPORTED, "the patch convolution of stage %d has kernel %d: the CUDA backend takes up to %d; use the cpu", i + 1,
+            return fail_with(error, SEGRT_UNSUPPORTED,
+                             "the patch convolution of stage %d has kernel %d: the CUDA backend takes up to %d; use the cpu", i + 1,
                              stage->patch.kernel, LARGEST_KERNEL);
         to->head = head <= 32 ? 32 : head <= 64 ? 64 : 128;
         to->inner = stage->heads == 1 ? to->width : stage->heads * to->head;
@@ -213,12 +220,15 @@ segrt_status packed_open(packed *out, const network *net, numeric type, bool fus
     p.matrix_host = host + floats;
     pack_all(&p, net);
     if (type == NUMERIC_F16 && !(p.largest <= 65504)) {
-        status = fail_with(error, SEGRT_UNSUPPORTED, "a folded weight of %g is outside the range of fp16 (65504); use bf16", (double)p.largest);
+        status =
+            fail_with(error, SEGRT_UNSUPPORTED, "a folded weight of %g is outside the range of fp16 (65504); use bf16", (double)p.largest);
         goto fail;
     }
-    status = device_check(cudaMemcpyAsync(out->device, host, floats * sizeof(float), cudaMemcpyHostToDevice, stream), "copying weights", error);
+    status =
+        device_check(cudaMemcpyAsync(out->device, host, floats * sizeof(float), cudaMemcpyHostToDevice, stream), "copying weights", error);
     if (!status)
-        status = device_check(cudaMemcpyAsync(staged, host + floats, matrices * sizeof(float), cudaMemcpyHostToDevice, stream), "copying weights", error);
+        status = device_check(cudaMemcpyAsync(staged, host + floats, matrices * sizeof(float), cudaMemcpyHostToDevice, stream),
+                              "copying weights", error);
     if (!status)
         status = device_check(convert_launch(staged, p.matrix_device, matrices, type, stream), "converting weights", error);
     if (!status)

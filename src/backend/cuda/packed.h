@@ -19,8 +19,8 @@ typedef struct packed_block {
 } packed_block;
 
 typedef struct packed_stage {
-    int width;        /* padded */
-    int head, inner;  /* padded width of a head as the kernel has it; width of keys: heads * head, or the stage's (one head) */
+    int width;       /* padded */
+    int head, inner; /* padded width of a head as the kernel has it; width of keys: heads * head, or the stage's (one head) */
     matrix patch;
     const float *gamma, *beta, *offset;
     packed_block *blocks;
@@ -37,8 +37,14 @@ typedef struct packed {
     size_t bytes;
 } packed;
 
-static inline int padded(int width, int to) { return (width + to - 1) / to * to; }
-static inline size_t type_bytes(numeric type) { return type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4; }
+static inline int padded(int width, int to)
+{
+    return (width + to - 1) / to * to;
+}
+static inline size_t type_bytes(numeric type)
+{
+    return type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4;
+}
 
 /* `fused`: queries are made inside the attention kernel.  Errors: UNSUPPORTED (widths; numbers outside fp16's range),
  * NO_MEMORY, DEVICE. */

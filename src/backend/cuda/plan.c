@@ -10,13 +10,13 @@ typedef struct layout {
     const network *net;
     const packed *weights;
     numeric type;
-    char *workspace;     /* NULL while measuring */
+    char *workspace; /* NULL while measuring */
     size_t at, largest;
-    char *tables;        /* device */
+    char *tables; /* device */
     char *tables_host;
     size_t tables_at;
-    bool failed;         /* the list of steps could not grow */
-    step lost;           /* what is written then */
+    bool failed; /* the list of steps could not grow */
+    step lost;   /* what is written then */
     /* of the stage at hand */
     float *x;
     void *normed;
@@ -32,7 +32,10 @@ static void *take(layout *l, size_t bytes)
     return at;
 }
 
-static void *take_rows(layout *l, size_t rows, int width) { return take(l, rows * (size_t)width * type_bytes(l->type)); }
+static void *take_rows(layout *l, size_t rows, int width)
+{
+    return take(l, rows * (size_t)width * type_bytes(l->type));
+}
 
 static step *add(layout *l, step_kind kind, operation_kind first, int stage, int block, int count)
 {
@@ -65,10 +68,14 @@ static step *add(layout *l, step_kind kind, operation_kind first, int stage, int
 
 static seen leaves(operation op, const void *at, numeric type, stage_shape where, int channels, int ld)
 {
-    return (seen){.op = op, .at = at, .type = type, .h = where.h, .w = where.w, .channels = channels, .ld = ld, .group = channels, .pitch = channels};
+    return (seen){
+        .op = op, .at = at, .type = type, .h = where.h, .w = where.w, .channels = channels, .ld = ld, .group = channels, .pitch = channels};
 }
 
-static stage_shape key_grid(stage_shape at) { return (stage_shape){.h = at.key_h, .w = at.key_w}; }
+static stage_shape key_grid(stage_shape at)
+{
+    return (stage_shape){.h = at.key_h, .w = at.key_w};
+}
 
 static gemm_args linear(const void *a, int lda, matrix w, int rows, const float *bias, void *out, int ldo)
 {
@@ -129,7 +136,8 @@ static int border_cases(const network_patch *patch, int in, int out, uint8_t *of
 {
     int cases = 0;
     for (int o = 0; o < out; o++) {
-        const int corner = o * patch->stride - patch->pad, low = corner < 0 ? -corner : 0, high = in - corner < patch->kernel ? in - corner : patch->kernel;
+        const int corner = o * patch->stride - patch->pad, low = corner < 0 ? -corner : 0,
+                  high = in - corner < patch->kernel ? in - corner : patch->kernel;
         int c = 0;
         while (c < cases && (ranges[c][0] != low || ranges[c][1] != high))
             c++;
@@ -153,7 +161,8 @@ static void patch_bias(layout *l, gemm_args *g, int i, int in_h, int in_w)
     char *host_y, *host_x, *host_bias;
     g->case_y = table(l, (size_t)g->out_h, &host_y);
     g->case_x = table(l, (size_t)g->out_w, &host_x);
-    const int rows = border_cases(patch, in_h, g->out_h, (uint8_t *)host_y, by_row), columns = border_cases(patch, in_w, g->out_w, (uint8_t *)host_x, by_column);
+    const int rows = border_cases(patch, in_h, g->out_h, (uint8_t *)host_y, by_row),
+              columns = border_cases(patch, in_w, g->out_w, (uint8_t *)host_x, by_column);
     g->cases_x = columns;
     g->bias = table(l, (size_t)rows * (size_t)columns * (size_t)g->n * sizeof(float), &host_bias);
     float *to = (float *)(void *)host_bias;
@@ -184,9 +193,19 @@ static void add_patch(layout *l, int i)
         void *gathered = take_rows(l, (size_t)rows, lda);
         step *s = add(l, STEP_GATHER, OP_PATCH, i, -1, 0);
         s->name = "gather";
-        s->args.gather = (gather_args){.pixels = p->key.pixels ? p->input : NULL, .input = p->key.pixels ? NULL : p->input, .out = gathered, .images = p->key.n,
-                                       .h = p->key.h, .w = p->key.w, .out_h = out.h, .out_w = out.w, .kernel = patch->kernel, .stride = patch->stride,
-                                       .pad = patch->pad, .ldo = lda, .pitch = lda / patch->kernel};
+        s->args.gather = (gather_args){.pixels = p->key.pixels ? p->input : NULL,
+                                       .input = p->key.pixels ? NULL : p->input,
+                                       .out = gathered,
+                                       .images = p->key.n,
+                                       .h = p->key.h,
+                                       .w = p->key.w,
+                                       .out_h = out.h,
+                                       .out_w = out.w,
+                                       .kernel = patch->kernel,
+                                       .stride = patch->stride,
+                                       .pad = patch->pad,
+                                       .ldo = lda,
+                                       .pitch = lda / patch->kernel};
         for (int c = 0; c < 3; c++) {
             s->args.gather.mean[c] = (float)l->net->mean[c];
             s->args.gather.deviation[c] = (float)l->net->deviation[c];
@@ -221,7 +240,8 @@ static void add_attention(layout *l, int i, int b)
     const plan *p = l->p;
     const stage_shape grid = p->shape.stage[i], key_at = key_grid(grid);
     const bool one = stage->heads == 1;
-    const int tokens = grid.h * grid.w, keys = key_at.h * key_at.w, rows = p->key.n * tokens, key_rows = p->key.n * keys, pitch = padded(keys, KEY_PAD);
+    const int tokens = grid.h * grid.w, keys = key_at.h * key_at.w, rows = p->key.n * tokens, key_rows = p->key.n * keys,
+              pitch = padded(keys, KEY_PAD);
     const size_t mark = l->at;
     const int head = one ? stage->width : stage->width / stage->heads;
     const void *y = l->normed;
@@ -276,9 +296,24 @@ static void add_attention(layout *l, int i, int b)
     s = inside ? add(l, STEP_ATTEND, OP_QUERY, i, b, 2) : add(l, STEP_ATTEND, OP_ATTEND, i, b, 1);
     s->name = one ? "attend, residual" : inside ? "query, attend" : "attend";
     attend_args *a = &s->args.attend;
-    *a = (attend_args){.q = q, .keys = k, .values = v, .key_bias = key_bias, .out = heads, .images = p->key.n, .tokens = tokens, .nkeys = keys,
-                       .key_pitch = pitch, .heads = stage->heads, .head = at->head, .ldq = inside || one ? at->width : at->inner, .ldk = at->inner,
-                       .ldo = at->inner, .k = inside ? at->width : one ? at->width : at->head, .eps = (float)block->eps2,
+    *a = (attend_args){.q = q,
+                       .keys = k,
+                       .values = v,
+                       .key_bias = key_bias,
+                       .out = heads,
+                       .images = p->key.n,
+                       .tokens = tokens,
+                       .nkeys = keys,
+                       .key_pitch = pitch,
+                       .heads = stage->heads,
+                       .head = at->head,
+                       .ldq = inside || one ? at->width : at->inner,
+                       .ldk = at->inner,
+                       .ldo = at->inner,
+                       .k = inside ? at->width
+                            : one  ? at->width
+                                   : at->head,
+                       .eps = (float)block->eps2,
                        .inverse_width = 1.0f / (float)stage->width};
     if (inside) {
         a->weight = w->query.at;
@@ -291,7 +326,8 @@ static void add_attention(layout *l, int i, int b)
     }
     attend_choose(a, l->type, l->maker->processors, l->maker->wide);
     const operation attended = {.kind = OP_ATTEND, .stage = (int8_t)i, .block = (int16_t)b};
-    s->leaves[0] = one ? leaves(attended, l->x, NUMERIC_F32, grid, stage->width, at->width) : leaves(attended, heads, l->type, grid, stage->width, at->inner);
+    s->leaves[0] = one ? leaves(attended, l->x, NUMERIC_F32, grid, stage->width, at->width)
+                       : leaves(attended, heads, l->type, grid, stage->width, at->inner);
     if (!one) {
         s->leaves[0].group = head;
         s->leaves[0].pitch = at->head;
@@ -320,9 +356,22 @@ static void add_ffn(layout *l, int i, int b)
     s->args.gemm = linear(l->normed, at->width, w->fc1, rows, w->fc1_bias, z, w->hidden);
     finish_gemm(l, s);
     s->leaves[0] = leaves(s->first, z, l->type, grid, hidden, w->hidden);
-    const ffn_args all = {.z = z, .taps = w->depthwise, .tap_bias = w->depthwise_bias, .weight = w->fc2.at, .bias = w->fc2_bias, .offset = next.offset, .x = l->x,
-                          .out = next.out, .images = p->key.n, .h = grid.h, .w = grid.w, .hidden = w->hidden, .width = at->width, .ldw = w->fc2.ld,
-                          .eps = (float)next.eps, .inverse_width = 1.0f / (float)stage->width};
+    const ffn_args all = {.z = z,
+                          .taps = w->depthwise,
+                          .tap_bias = w->depthwise_bias,
+                          .weight = w->fc2.at,
+                          .bias = w->fc2_bias,
+                          .offset = next.offset,
+                          .x = l->x,
+                          .out = next.out,
+                          .images = p->key.n,
+                          .h = grid.h,
+                          .w = grid.w,
+                          .hidden = w->hidden,
+                          .width = at->width,
+                          .ldw = w->fc2.ld,
+                          .eps = (float)next.eps,
+                          .inverse_width = 1.0f / (float)stage->width};
     if (l->maker->fused && ffn_fits(&all, l->type)) {
         s = add(l, STEP_FFN, OP_DEPTHWISE, i, b, next.ends_stage ? 3 : 2);
         s->name = "depthwise, gelu, fc2";
@@ -331,16 +380,25 @@ static void add_ffn(layout *l, int i, int b)
         void *made = take_rows(l, (size_t)rows, w->hidden);
         s = add(l, STEP_DEPTHWISE, OP_DEPTHWISE, i, b, 1);
         s->name = "depthwise, gelu";
-        s->args.depthwise = (depthwise_args){.in = z, .out = made, .weight = w->depthwise, .bias = w->depthwise_bias, .images = p->key.n, .h = grid.h, .w = grid.w, .width = w->hidden};
+        s->args.depthwise = (depthwise_args){.in = z,
+                                             .out = made,
+                                             .weight = w->depthwise,
+                                             .bias = w->depthwise_bias,
+                                             .images = p->key.n,
+                                             .h = grid.h,
+                                             .w = grid.w,
+                                             .width = w->hidden};
         s->leaves[0] = leaves(s->first, made, l->type, grid, hidden, w->hidden);
         s = add(l, STEP_GEMM, OP_FC2, i, b, next.ends_stage ? 2 : 1);
         s->args.gemm = linear(made, w->hidden, w->fc2, rows, w->fc2_bias, NULL, at->width);
         residual_rows(l, &s->args.gemm, i, next);
         finish_gemm(l, s);
     }
-    s->leaves[0] = leaves((operation){.kind = OP_FC2, .stage = (int8_t)i, .block = (int16_t)b}, l->x, NUMERIC_F32, grid, stage->width, at->width);
+    s->leaves[0] =
+        leaves((operation){.kind = OP_FC2, .stage = (int8_t)i, .block = (int16_t)b}, l->x, NUMERIC_F32, grid, stage->width, at->width);
     if (next.ends_stage)
-        s->leaves[1] = leaves((operation){.kind = OP_STAGE_NORM, .stage = (int8_t)i, .block = -1}, next.out, l->type, grid, stage->width, at->width);
+        s->leaves[1] =
+            leaves((operation){.kind = OP_STAGE_NORM, .stage = (int8_t)i, .block = -1}, next.out, l->type, grid, stage->width, at->width);
     l->at = mark;
 }
 
@@ -357,8 +415,17 @@ static void add_head(layout *l)
     step *s;
     float *logits = take(l, (size_t)rows0 * (size_t)w->class_ld * sizeof(float));
     l->logits = logits;
-    pixels_args all = {.features = l->stage_out[0], .weight = w->level[0].at, .bias = w->bias, .classifier = w->classifier.at, .class_bias = w->classifier_bias,
-                       .logits = logits, .images = p->key.n, .k = w->stages[0].width, .ldw = w->level[0].ld, .ldc = w->classifier.ld, .width = w->head_width,
+    pixels_args all = {.features = l->stage_out[0],
+                       .weight = w->level[0].at,
+                       .bias = w->bias,
+                       .classifier = w->classifier.at,
+                       .class_bias = w->classifier_bias,
+                       .logits = logits,
+                       .images = p->key.n,
+                       .k = w->stages[0].width,
+                       .ldw = w->level[0].ld,
+                       .ldc = w->classifier.ld,
+                       .width = w->head_width,
                        .class_ld = w->class_ld};
     for (int i = 0; i < STAGES; i++) {
         all.h[i] = p->shape.stage[i].h;
@@ -424,7 +491,12 @@ static void add_ending(layout *l)
         p->planes = take(l, (size_t)key->n * (size_t)classes * (size_t)first.h * (size_t)first.w * sizeof(float));
         step *s = add(l, STEP_PLANES, OP_CLASSIFY, -1, -1, 0);
         s->name = "planes";
-        s->args.planes = (planes_args){.logits = l->logits, .out = p->planes, .images = key->n, .classes = classes, .ld = l->weights->class_ld, .pixels = first.h * first.w};
+        s->args.planes = (planes_args){.logits = l->logits,
+                                       .out = p->planes,
+                                       .images = key->n,
+                                       .classes = classes,
+                                       .ld = l->weights->class_ld,
+                                       .pixels = first.h * first.w};
     }
     if (key->labels || key->confidence) {
         const size_t pixels = (size_t)key->n * (size_t)key->label_h * (size_t)key->label_w;
@@ -433,9 +505,19 @@ static void add_ending(layout *l)
         const bool twice = key->via_input && (key->label_h != key->h || key->label_w != key->w);
         step *s = add(l, STEP_LABEL, OP_LABEL, -1, -1, 1);
         s->name = "label";
-        s->args.label = (label_args){.logits = l->logits, .images = key->n, .classes = classes, .ld = l->weights->class_ld, .h = first.h, .w = first.w,
-                                     .mid_h = twice ? key->h : 0, .mid_w = twice ? key->w : 0, .out_h = key->label_h, .out_w = key->label_w,
-                                     .labels = p->labels, .label_bytes = key->label_bytes, .confidence = p->confidence};
+        s->args.label = (label_args){.logits = l->logits,
+                                     .images = key->n,
+                                     .classes = classes,
+                                     .ld = l->weights->class_ld,
+                                     .h = first.h,
+                                     .w = first.w,
+                                     .mid_h = twice ? key->h : 0,
+                                     .mid_w = twice ? key->w : 0,
+                                     .out_h = key->label_h,
+                                     .out_w = key->label_w,
+                                     .labels = p->labels,
+                                     .label_bytes = key->label_bytes,
+                                     .confidence = p->confidence};
     }
 }
 
@@ -446,7 +528,8 @@ static void lay_out(layout *l)
     l->at = l->largest = l->tables_at = 0;
     p->input = take(l, (size_t)p->key.n * (size_t)p->key.h * (size_t)p->key.w * 3 * (p->key.pixels ? 1 : sizeof(float)));
     for (int i = 0; i < STAGES; i++)
-        l->stage_out[i] = take_rows(l, (size_t)p->key.n * (size_t)p->shape.stage[i].h * (size_t)p->shape.stage[i].w, l->weights->stages[i].width);
+        l->stage_out[i] =
+            take_rows(l, (size_t)p->key.n * (size_t)p->shape.stage[i].h * (size_t)p->shape.stage[i].w, l->weights->stages[i].width);
     const size_t mark = l->at;
     for (int i = 0; i < STAGES; i++) {
         const size_t rows = (size_t)p->key.n * (size_t)p->shape.stage[i].h * (size_t)p->shape.stage[i].w;

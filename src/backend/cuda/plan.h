@@ -8,22 +8,32 @@
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/packed.h"
 
-typedef enum step_kind { STEP_GATHER, STEP_GEMM, STEP_ATTEND, STEP_DEPTHWISE, STEP_FFN, STEP_MERGE, STEP_PIXELS, STEP_LABEL, STEP_PLANES } step_kind;
+typedef enum step_kind {
+    STEP_GATHER,
+    STEP_GEMM,
+    STEP_ATTEND,
+    STEP_DEPTHWISE,
+    STEP_FFN,
+    STEP_MERGE,
+    STEP_PIXELS,
+    STEP_LABEL,
+    STEP_PLANES
+} step_kind;
 
 /* What a step leaves in device memory, for observers. */
 typedef struct seen {
     operation op;
-    const void *at;    /* [rows][ld], NULL: nothing */
-    numeric type;      /* NUMERIC_F32: float */
+    const void *at; /* [rows][ld], NULL: nothing */
+    numeric type;   /* NUMERIC_F32: float */
     int h, w, channels, ld;
-    int group, pitch;  /* channels lie in groups of `group`, `pitch` apart */
-    bool positions;    /* in the order of float_position */
+    int group, pitch; /* channels lie in groups of `group`, `pitch` apart */
+    bool positions;   /* in the order of float_position */
 } seen;
 
 typedef struct step {
     step_kind kind;
     operation first;
-    int count;         /* operations covered; 0: none of its own */
+    int count; /* operations covered; 0: none of its own */
     const char *name;
     uint64_t macs;
     seen leaves[2];
@@ -43,7 +53,7 @@ typedef struct step {
 /* What makes one plan differ from another. */
 typedef struct plan_key {
     int n, h, w;
-    bool pixels;       /* else float input */
+    bool pixels; /* else float input */
     bool logits, labels, confidence;
     int label_h, label_w, label_bytes;
     bool via_input;
@@ -54,13 +64,13 @@ typedef struct plan {
     network_shape shape;
     step *steps;
     int count, room;
-    size_t bytes;      /* of the workspace */
-    void *tables;      /* device: border cases of the patch convolutions */
-    void *input;       /* in the workspace: pixels [n][h][w][3] or float [n][3][h][w] */
+    size_t bytes; /* of the workspace */
+    void *tables; /* device: border cases of the patch convolutions */
+    void *input;  /* in the workspace: pixels [n][h][w][3] or float [n][3][h][w] */
     void *labels, *confidence;
     float *planes;
     cudaGraphExec_t graph;
-    uint64_t used;     /* for dropping the one that was not used for longest */
+    uint64_t used; /* for dropping the one that was not used for longest */
 } plan;
 
 /* Everything a plan is made for. */

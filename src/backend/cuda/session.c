@@ -53,8 +53,11 @@ static segrt_status choose_type(cuda_session *s, segrt_precision precision, segr
         numeric type;
         const char *name;
     } rows[] = {
-        {SEGRT_PRECISION_DEFAULT, NUMERIC_F32, "float32"}, {SEGRT_FLOAT32, NUMERIC_F32, "float32"}, {SEGRT_TF32, NUMERIC_TF32, "tf32"},
-        {SEGRT_BFLOAT16, NUMERIC_BF16, "bf16"},            {SEGRT_FLOAT16, NUMERIC_F16, "fp16"},
+        {SEGRT_PRECISION_DEFAULT, NUMERIC_F32, "float32"},
+        {SEGRT_FLOAT32, NUMERIC_F32, "float32"},
+        {SEGRT_TF32, NUMERIC_TF32, "tf32"},
+        {SEGRT_BFLOAT16, NUMERIC_BF16, "bf16"},
+        {SEGRT_FLOAT16, NUMERIC_F16, "fp16"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].precision == precision) {
@@ -113,7 +116,8 @@ static void drop_plans(cuda_session *s)
 /* Kernels start before the one before has ended where they are short; long ones are slowed down by it (measured). */
 static launch how_to_launch(const cuda_session *s, const plan *p)
 {
-    return (launch){.stream = s->stream, .overlap = s->on.major >= 9 && p->key.n * p->shape.stage[0].h * p->shape.stage[0].w <= OVERLAP_TOKENS};
+    return (launch){.stream = s->stream,
+                    .overlap = s->on.major >= 9 && p->key.n * p->shape.stage[0].h * p->shape.stage[0].w <= OVERLAP_TOKENS};
 }
 
 static segrt_status capture(cuda_session *s, plan *p, segrt_error *error)
@@ -158,7 +162,14 @@ static segrt_status find_plan(cuda_session *s, const plan_key *key, segrt_error 
     }
     s->latest = NULL;
     plan_close(oldest);
-    const plan_maker maker = {.net = s->net, .weights = &s->weights, .processors = s->on.processors, .clusters = s->on.major >= 9, .wide = s->on.major == 9, .shared = s->on.shared, .fused = s->fused, .counters = s->counters};
+    const plan_maker maker = {.net = s->net,
+                              .weights = &s->weights,
+                              .processors = s->on.processors,
+                              .clusters = s->on.major >= 9,
+                              .wide = s->on.major == 9,
+                              .shared = s->on.shared,
+                              .fused = s->fused,
+                              .counters = s->counters};
     segrt_status status = plan_lay_out(oldest, &maker, key, NULL, error);
     const size_t bytes = oldest->bytes;
     if (!status && bytes > s->workspace_bytes) { /* plans point into the workspace */
@@ -211,7 +222,8 @@ static segrt_status session_prepare(void *state, int n, int h, int w, segrt_erro
         return status;
     static const uint8_t some;
     uint8_t label;
-    const backend_run usual = {.n = n, .h = h, .w = w, .pixels = &some, .output = {.labels = s->net->classes ? &label : NULL, .label_bytes = 1, .h = h, .w = w}};
+    const backend_run usual = {
+        .n = n, .h = h, .w = w, .pixels = &some, .output = {.labels = s->net->classes ? &label : NULL, .label_bytes = 1, .h = h, .w = w}};
     const plan_key key = key_of(&usual);
     return find_plan(s, &key, error);
 }
@@ -250,7 +262,8 @@ static segrt_status fetch(cuda_session *s, const seen *what, int n, float **out,
     for (size_t r = 0; !status && r < rows; r++)
         for (int c = 0; c < what->channels; c++) {
             const int in = c % what->group, place = what->positions ? (in & ~7) | ((in & 1) << 2) | ((in & 7) >> 1) : in;
-            made[r * (size_t)what->channels + (size_t)c] = widen(raw, what->type, r * (size_t)what->ld + (size_t)(c / what->group * what->pitch + place));
+            made[r * (size_t)what->channels + (size_t)c] =
+                widen(raw, what->type, r * (size_t)what->ld + (size_t)(c / what->group * what->pitch + place));
         }
     memory_free(raw);
     if (status) {
@@ -313,7 +326,8 @@ static segrt_status run_profiled(cuda_session *s, segrt_error *error)
             return fail_memory(error, (size_t)p->count * sizeof *s->profile, "the profile");
         s->profile_count = (size_t)p->count;
         for (int i = 0; i < p->count; i++)
-            s->profile[i] = (backend_profile_row){.first = p->steps[i].first, .count = p->steps[i].count, .kernel = p->steps[i].name, .macs = p->steps[i].macs};
+            s->profile[i] = (backend_profile_row){
+                .first = p->steps[i].first, .count = p->steps[i].count, .kernel = p->steps[i].name, .macs = p->steps[i].macs};
     }
     for (int i = 0; i < p->count; i++) {
         float ms = 0;
@@ -376,8 +390,11 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
         return status;
     const plan *p = s->latest;
     const size_t input = (size_t)key.n * (size_t)key.h * (size_t)key.w * 3 * (key.pixels ? 1 : sizeof(float));
-    const size_t pixels = (size_t)key.n * (size_t)key.label_h * (size_t)key.label_w, labels = key.labels ? pixels * (size_t)key.label_bytes : 0;
-    const size_t logits = key.logits ? (size_t)key.n * (size_t)s->net->classes * (size_t)p->shape.stage[0].h * (size_t)p->shape.stage[0].w * sizeof(float) : 0;
+    const size_t pixels = (size_t)key.n * (size_t)key.label_h * (size_t)key.label_w,
+                 labels = key.labels ? pixels * (size_t)key.label_bytes : 0;
+    const size_t logits =
+        key.logits ? (size_t)key.n * (size_t)s->net->classes * (size_t)p->shape.stage[0].h * (size_t)p->shape.stage[0].w * sizeof(float)
+                   : 0;
     const size_t results = labels + (key.confidence ? pixels : 0) + logits;
     status = grow_pinned(s, input > results ? input : results, error);
     if (status)
@@ -401,8 +418,10 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
     if (!status && key.labels)
         status = check(s, cudaMemcpyAsync(at + logits, p->labels, labels, cudaMemcpyDeviceToHost, s->stream), "copying labels", error);
     if (!status && key.confidence)
-        status = check(s, cudaMemcpyAsync(at + logits + labels, p->confidence, pixels, cudaMemcpyDeviceToHost, s->stream), "copying confidence", error);
-    const segrt_status ended = check(s, cudaStreamSynchronize(s->stream), "running the network", error); /* also after a failure: the input is read until then */
+        status = check(s, cudaMemcpyAsync(at + logits + labels, p->confidence, pixels, cudaMemcpyDeviceToHost, s->stream),
+                       "copying confidence", error);
+    const segrt_status ended =
+        check(s, cudaStreamSynchronize(s->stream), "running the network", error); /* also after a failure: the input is read until then */
     status = status ? status : ended;
     if (status)
         return status;
@@ -415,7 +434,10 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
     return SEGRT_OK;
 }
 
-static const char *session_describe(const void *state) { return ((const cuda_session *)state)->description; }
+static const char *session_describe(const void *state)
+{
+    return ((const cuda_session *)state)->description;
+}
 
 static size_t session_memory(const void *state)
 {

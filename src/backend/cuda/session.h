@@ -19,12 +19,12 @@ typedef struct cuda_session {
     plan plans[SESSION_PLANS];
     plan *latest;
     uint64_t clock;
-    void *pinned;               /* host memory that copies go through */
+    void *pinned; /* host memory that copies go through */
     size_t pinned_bytes;
     arena profile_memory;
     backend_profile_row *profile;
     size_t profile_count;
-    double gpu_seconds;         /* of the latest run: kernels alone */
+    double gpu_seconds; /* of the latest run: kernels alone */
     cudaEvent_t begin, end;
     char description[160];
 } cuda_session;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "report.h"
+
 enum { HELP_COLUMN = 28, LONGEST_NAME = 32 };
 
 /* Levenshtein's distance, capped to short names. */
@@ -148,4 +150,10 @@ arguments_outcome arguments_read(const arguments_page *page, const argument *row
         return ARGUMENTS_WRONG;
     }
     return ARGUMENTS_READ;
+}
+
+bool arguments_end(arguments_outcome outcome, int *exit_code)
+{
+    *exit_code = outcome == ARGUMENTS_HELP ? EXIT_DONE : EXIT_USAGE;
+    return outcome != ARGUMENTS_READ;
 }

@@ -36,6 +36,9 @@ typedef enum arguments_outcome {
  * options; "-" is an operand. */
 arguments_outcome arguments_read(const arguments_page *page, const argument *rows, size_t count, int argc, char **argv, int *operands);
 
+/* Whether the command ends here, and with what: after its help with 0, after a wrong line with 2. */
+bool arguments_end(arguments_outcome outcome, int *exit_code);
+
 /* Whichever of `names` (`count` of them) `text` was probably meant to be, or NULL. */
 const char *arguments_guess(const char *text, const char *const *names, size_t count);
 

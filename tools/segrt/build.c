@@ -49,20 +49,14 @@ int build_command(int argc, char **argv)
         TARGET_RANDOM_HEAD_ARGUMENT(from),
     };
     char *line = command_line(argc, argv);
-    int operands, result = EXIT_USAGE;
+    int operands, result;
     target t = {0};
     build.command = line;
-    switch (arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands)) {
-    case ARGUMENTS_HELP:
-        result = EXIT_DONE;
+    if (arguments_end(arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands), &result))
         goto done;
-    case ARGUMENTS_WRONG:
-        goto done;
-    case ARGUMENTS_READ:
-        break;
-    }
     if (!output) {
         report("build: name the file to write with -o ENGINE");
+        result = EXIT_USAGE;
         goto done;
     }
     if (shape.n)

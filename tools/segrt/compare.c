@@ -291,14 +291,9 @@ int compare_command(int argc, char **argv)
         {"--precision-b", 0, "TYPE", "B's precision (default: A's)", value_precision, &o.b.precision},
     };
     int operands;
-    switch (arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands)) {
-    case ARGUMENTS_HELP:
-        return EXIT_DONE;
-    case ARGUMENTS_WRONG:
-        return EXIT_USAGE;
-    case ARGUMENTS_READ:
-        break;
-    }
+    int exit_code;
+    if (arguments_end(arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands), &exit_code))
+        return exit_code;
     o.names[0] = argv[1];
     o.names[1] = argv[2];
     o.b.threads = o.a.threads;

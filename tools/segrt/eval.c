@@ -157,14 +157,9 @@ int eval_command(int argc, char **argv)
         TARGET_SESSION_ARGUMENTS(o.from),
     };
     int operands;
-    switch (arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands)) {
-    case ARGUMENTS_HELP:
-        return EXIT_DONE;
-    case ARGUMENTS_WRONG:
-        return EXIT_USAGE;
-    case ARGUMENTS_READ:
-        break;
-    }
+    int exit_code;
+    if (arguments_end(arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands), &exit_code))
+        return exit_code;
     evaluation e = {.o = &o};
     o.from.model = operands == 2 ? argv[1] : NULL;
     int result = dataset_open(&e.data, argv[operands]) ? target_open(&e.t, &o.from) : EXIT_USAGE;

@@ -64,14 +64,9 @@ int export_command(int argc, char **argv)
     };
     int operands, result = EXIT_USAGE;
     target t = {0};
-    switch (arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands)) {
-    case ARGUMENTS_HELP:
-        return EXIT_DONE;
-    case ARGUMENTS_WRONG:
-        return EXIT_USAGE;
-    case ARGUMENTS_READ:
-        break;
-    }
+    int exit_code;
+    if (arguments_end(arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands), &exit_code))
+        return exit_code;
     if (!path) {
         report("export: name the file to write with -o FILE.onnx");
         return EXIT_USAGE;

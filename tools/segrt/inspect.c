@@ -154,14 +154,9 @@ int inspect_command(int argc, char **argv)
         TARGET_RANDOM_HEAD_ARGUMENT(o.from),
     };
     int operands;
-    switch (arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands)) {
-    case ARGUMENTS_HELP:
-        return EXIT_DONE;
-    case ARGUMENTS_WRONG:
-        return EXIT_USAGE;
-    case ARGUMENTS_READ:
-        break;
-    }
+    int exit_code;
+    if (arguments_end(arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands), &exit_code))
+        return exit_code;
     o.from.model = operands ? argv[1] : NULL;
     target t;
     int result = target_engine(&t, &o.from, NULL);

@@ -339,14 +339,9 @@ int segment_command(int argc, char **argv)
         TARGET_SESSION_ARGUMENTS(o.from),
     };
     int operands;
-    switch (arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands)) {
-    case ARGUMENTS_HELP:
-        return EXIT_DONE;
-    case ARGUMENTS_WRONG:
-        return EXIT_USAGE;
-    case ARGUMENTS_READ:
-        break;
-    }
+    int exit_code;
+    if (arguments_end(arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands), &exit_code))
+        return exit_code;
     work w = {.o = &o};
     inputs in;
     int result = inputs_collect(&in, argv + 1, operands) ? target_open(&w.t, &o.from) : EXIT_SOME_FAILED;

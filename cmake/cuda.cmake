@@ -18,6 +18,7 @@ endif()
 set(SEGRT_CUDA_ARCHITECTURES "${architectures}" CACHE STRING "GPU architectures of the CUDA backend")
 set(CMAKE_CUDA_COMPILER ${SEGRT_NVCC})
 set(CMAKE_CUDA_ARCHITECTURES ${SEGRT_CUDA_ARCHITECTURES})
+enable_language(CXX) # links: nvcc needs its compiler anyway
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 message(STATUS "CUDA backend: CUDA ${version}, ${SEGRT_CUDA_ARCHITECTURES}")

@@ -142,6 +142,9 @@ static void put_model(sink *s, builder *b, const proto *model_head, const proto 
 static segrt_status write_file(builder *b, const proto *model_head, const proto *graph_name, proto *header, const char *path, segrt_error *error)
 {
     char aside[NAME_ROOM];
+    struct stat facts;
+    if (!stat(path, &facts) && !S_ISREG(facts.st_mode)) /* a device must not be renamed over */
+        return fail_with(error, SEGRT_IO, "cannot write: it is no regular file");
     const int length = snprintf(aside, sizeof aside, "%s.XXXXXX", path);
     if (length < 0 || (size_t)length >= sizeof aside)
         return fail_with(error, SEGRT_ARGUMENT, "the path is longer than %d characters", NAME_ROOM - 8);

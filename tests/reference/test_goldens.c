@@ -85,6 +85,7 @@ static void check_published(size_t family, const segrt_model *model, const char 
         SEGRT_OK);
     const double difference = relative(got, logits->f64, logits->count);
     free(got);
+    printf("%s %s: %.1e\n", families[family].name, name, difference);
     if (!(difference <= 1e-10))
         fail_msg("%s, %s: %.2e", families[family].name, name, difference);
 }

@@ -19,16 +19,18 @@ typedef struct opened {
     segrt_session *session;
 } opened;
 
-static opened open_tiny(const char *device, network_width width)
+static opened open_model(const char *path, const char *device, network_width width)
 {
     opened o = {0};
     segrt_error error = {0};
     const segrt_session_options options = {.size = sizeof options, .device = device, .threads = 2};
-    if (segrt_model_open(&o.model, TEST_DATA "/hf", NULL, &error) || engine_build_width(&o.engine, o.model, NULL, width, &error) ||
+    if (segrt_model_open(&o.model, path, NULL, &error) || engine_build_width(&o.engine, o.model, NULL, width, &error) ||
         segrt_session_open(&o.session, o.engine, &options, &error))
         fail_msg("%s: %s", error.file, error.message);
     return o;
 }
+
+static opened open_tiny(const char *device, network_width width) { return open_model(TEST_DATA "/hf", device, width); }
 
 static void close_tiny(opened *o)
 {
@@ -48,29 +50,36 @@ static double relative_error(const float *got, const double *golden, size_t coun
     return sqrt(difference / norm);
 }
 
-static void forward_gives_the_golden_logits_on(const char *device, double tolerance)
+static void family_gives_the_golden_logits_on(const char *family, const char *path, const char *device, double tolerance)
 {
     static const char *const inputs[] = {"64x96", "97x65", "160x256", "batch2_64x64", "batch3_32x64"};
-    opened o = open_tiny(device, NETWORK_F32);
+    opened o = open_model(path, device, NETWORK_F32);
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
         char name[64];
         segrt_error error = {0};
         snprintf(name, sizeof name, "input_%s.npy", inputs[i]);
         npy input = npy_read_as(name, "<f4");
-        snprintf(name, sizeof name, "hf/logits_%s.npy", inputs[i]);
+        snprintf(name, sizeof name, "%s/logits_%s.npy", family, inputs[i]);
         npy golden = npy_read_as(name, "<f8");
         float *logits = malloc(golden.count * sizeof *logits);
         assert_non_null(logits);
         if (segrt_session_forward(o.session, input.f32, (int32_t)input.shape[0], (int32_t)input.shape[2], (int32_t)input.shape[3], logits, &error))
             fail_msg("%s", error.message);
         const double off = relative_error(logits, golden.f64, golden.count);
-        print_message("%s %s: %.2e\n", device, inputs[i], off);
+        print_message("%s %s %s: %.2e\n", device, family, inputs[i], off);
         assert_true(off <= tolerance);
         free(logits);
         npy_free(&golden);
         npy_free(&input);
     }
     close_tiny(&o);
+}
+
+static void forward_gives_the_golden_logits_on(const char *device, double tolerance)
+{
+    family_gives_the_golden_logits_on("hf", TEST_DATA "/hf", device, tolerance);
+    family_gives_the_golden_logits_on("nvlabs", TEST_DATA "/nvlabs/segformer_tiny.pth", device, tolerance);
+    family_gives_the_golden_logits_on("mmseg", TEST_DATA "/mmseg/segformer_tiny.pth", device, tolerance);
 }
 
 static void the_reference_gives_the_golden_logits(void **state)

@@ -289,6 +289,44 @@ static void time_all(FILE *csv, bool brief)
         network_close(nets[b]);
 }
 
+/* A drawn picture through the whole forward, then each kernel by itself: for a profiler or compute-sanitizer. */
+static int one(int size, shape_row shape, const char *precision)
+{
+    segrt_error error = {0};
+    const random_model wanted = published(size, 19);
+    const size_t pixels = (size_t)shape.n * shape.h * shape.w;
+    uint8_t *picture = malloc(pixels * 3), *labels = malloc(pixels);
+    float times[MOST];
+    network *net = NULL;
+    void *state = NULL;
+    int p = 0;
+    while (p < PRECISIONS && strcmp(precision, precisions[p].name))
+        p++;
+    segrt_model *model = p < PRECISIONS ? random_model_open(&wanted) : NULL;
+    if (!model || !picture || !labels)
+        die("one: a precision is fp32, tf32, fp16 or bf16", &error);
+    for (size_t i = 0; i < pixels * 3; i++)
+        picture[i] = (uint8_t)(i * 2654435761u >> 24);
+    const backend_options options = {.precision = precisions[p].precision};
+    const backend_run run = {.n = shape.n,
+                             .h = shape.h,
+                             .w = shape.w,
+                             .pixels = picture,
+                             .output = {.labels = labels,
+                                        .label_bytes = 1,
+                                        .h = shape.h,
+                                        .w = shape.w,
+                                        .stride = shape.w,
+                                        .picture_stride = (ptrdiff_t)shape.h * shape.w}};
+    if (network_fold(&net, model, NETWORK_F32, &error) || cuda_backend_table.open(&state, net, &options, &error) ||
+        cuda_backend_table.run(state, &run, &error) || cuda_session_time_steps(state, 1, times, &error))
+        die("one", &error);
+    cuda_backend_table.close(state);
+    free(picture);
+    free(labels);
+    return 0;
+}
+
 int main(int count, char **words)
 {
     const bool brief = count > 2 && !strcmp(words[2], "brief");
@@ -302,21 +340,8 @@ int main(int count, char **words)
         printf(failures ? "%d FAILED\n" : "all passed\n", failures);
         return failures != 0;
     }
-    if (count > 6 && !strcmp(words[1], "one")) { /* for a profiler: each kernel once */
-        segrt_error error = {0};
-        const random_model wanted = published(atoi(words[2]), 19);
-        const shape_row shape = {atoi(words[3]), atoi(words[4]), atoi(words[5])};
-        float times[MOST];
-        network *net = NULL;
-        void *state = NULL;
-        segrt_model *model = random_model_open(&wanted);
-        backend_options options = {.precision = precisions[atoi(words[6])].precision};
-        if (!model || network_fold(&net, model, NETWORK_F32, &error) || cuda_backend_table.open(&state, net, &options, &error) ||
-            cuda_backend_table.prepare(state, shape.n, shape.h, shape.w, &error) || cuda_session_time_steps(state, 1, times, &error))
-            die("one", &error);
-        cuda_backend_table.close(state);
-        return 0;
-    }
+    if (count > 6 && !strcmp(words[1], "one"))
+        return one(atoi(words[2]), (shape_row){atoi(words[3]), atoi(words[4]), atoi(words[5])}, words[6]);
     if (count > 1 && !strcmp(words[1], "time")) {
         FILE *csv = count > 2 && !brief ? fopen(words[2], "w") : NULL;
         time_all(csv, brief);

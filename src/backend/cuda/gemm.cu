@@ -21,10 +21,11 @@ constexpr int TILES = sizeof tiles / sizeof *tiles;
 /* Clock cycles by a model that ranks well enough: a slice costs its products at the measured rate, at least a latency, and
  * its way from the second-level cache; blocks beyond what fits at once wait; finishing rows is cheap in a cluster and dear
  * without. */
-size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters)
+size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide)
 {
-    const int wide = SLICE / (type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4), slices = (args->k + wide - 1) / wide;
-    const double rate = type == NUMERIC_F32 ? 1.0 / 3 : 1;
+    const int elements = SLICE / (type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4), slices = (args->k + elements - 1) / elements;
+    args->wide = wide && type != NUMERIC_F32;
+    const double rate = type == NUMERIC_F32 ? 1.0 / 3 : args->wide ? 1.5 : 1;
     double best = 0;
     args->tile = -1;
     for (int t = 0; t < TILES; t++) {
@@ -34,7 +35,7 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters)
                 break;
             const long blocks = across * down * splits;
             const int each = (slices + splits - 1) / splits, stages = each < tiles[t].stages ? each : tiles[t].stages;
-            const int room = 220 * 1024 / shared_of(tiles[t].bm, tiles[t].bn, stages, args->end == GEMM_ROWS, SLICE / wide);
+            const int room = 220 * 1024 / shared_of(tiles[t].bm, tiles[t].bn, stages, args->end == GEMM_ROWS, SLICE / elements);
             const int fit = room < tiles[t].at_once ? room : tiles[t].at_once, resident = (int)((blocks + processors - 1) / processors);
             const int at_once = resident < fit ? resident : fit;
             const double waves = (double)((blocks + (long)processors * at_once - 1) / ((long)processors * at_once));

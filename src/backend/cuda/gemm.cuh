@@ -3,14 +3,14 @@
  * the network are one of these.
  *
  * A block makes a BM x BN tile from 128-byte wide slices of both operands that a ring of STAGES buffers
- * brings in.  Rows that several blocks share (n larger than a tile, or k split over blocks) are finished
+ * brings in, by products of a warp (mma.sync) or of four (GROUPS: wgmma, compute capability 9.0a, 16 bits and tf32).  Rows that several blocks share (n larger than a tile, or k split over blocks) are finished
  * together by a cluster of blocks through each other's shared memory (compute capability 9.0 on), else by the
  * block that completes them last.  Sums are in a fixed order, so results do not depend on timing. */
 #ifndef SEGRT_CUDA_GEMM_CUH
 #define SEGRT_CUDA_GEMM_CUH
 
 #include "backend/cuda/gemm_tiles.cuh"
-#include "backend/cuda/numeric.cuh"
+#include "backend/cuda/wgmma.cuh"
 
 namespace {
 
@@ -307,18 +307,23 @@ template <numeric N> __device__ void finish_any(const gemm_args &p, int m0, int 
         finish_rows<N, 16>(p, m0, rows, in_place);
 }
 
-template <numeric N, int BM, int BN, int WM, int WN, int STAGES, bool GATHER>
+/* GROUPS: four neighbouring warps make 64 x WN together, 16 rows (WM) each. */
+template <numeric N, int BM, int BN, int WM, int WN, int STAGES, bool GATHER, bool GROUPS>
 __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ? 1 : BM * BN == 4096 ? 3 : 2) gemm(const gemm_args p)
 {
+#ifndef __CUDA_ARCH_FEAT_SM90_ALL
+    if constexpr (GROUPS)
+        return;
+#endif
     using T = storage_t<N>;
     constexpr int THREADS = threads_of(BM, BN, WM, WN), PASS = THREADS / 8; /* rows that a pass of all threads copies */
     constexpr int LEFT = WM / 16, RIGHT = WN / 8, CHUNK = chunk_elements<N>, WIDE = SLICE / (int)sizeof(T);
-    static_assert(BM % PASS == 0 && BN % PASS == 0 && RIGHT % 2 == 0, "tile");
+    static_assert(BM % PASS == 0 && BN % PASS == 0 && RIGHT % 2 == 0 && (!GROUPS || LEFT == 1), "tile");
     extern __shared__ __align__(1024) unsigned char shared[];
-    __shared__ bool last;
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
     const int m0 = blockIdx.y * BM, n0 = blockIdx.x * BN;
-    const int wm = warp / (BN / WN) * WM, wn = warp % (BN / WN) * WN;
+    const int group = warp >> 2;
+    const int wm = GROUPS ? group / (BN / WN) * 64 + (warp & 3) * 16 : warp / (BN / WN) * WM, wn = (GROUPS ? group : warp) % (BN / WN) * WN;
     const int slices = (p.k + WIDE - 1) / WIDE, share = (slices + p.splits - 1) / p.splits;
     const int first = blockIdx.z * share, count = max(0, min(slices - first, share));
     const bool together = p.together || (gridDim.x == 1 && gridDim.z == 1);
@@ -400,16 +405,28 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
 
     for (int slice = 0; slice < count; slice++) {
         copy_wait<STAGES - 2>();
+        if constexpr (GROUPS) {
+            wide_publish();
+            wide_wait<0>(); /* the slice before is done with */
+        }
         __syncthreads();
+        const uint32_t left_tile = base + slice % STAGES * (BM + BN) * SLICE, right_tile = left_tile + BM * SLICE;
+        if constexpr (GROUPS) { /* runs while the next slices are asked for */
+            const uint64_t left = wide_tile<SLICE>(left_tile + (wm & ~63) * SLICE), right = wide_tile<SLICE>(right_tile + wn * SLICE);
+            wide_begin();
+#pragma unroll
+            for (int step = 0; step < STEPS; step++)
+                wide_multiply_both<N>(sum[0], left + 2 * step, right + 2 * step);
+            wide_commit();
+        }
         const int ahead = slice + STAGES - 1;
         if (ahead < count) {
             copy_weight(ahead, ahead % STAGES);
             copy_left(ahead, ahead % STAGES);
         }
         copy_commit();
-        const uint32_t left_tile = base + slice % STAGES * (BM + BN) * SLICE, right_tile = left_tile + BM * SLICE;
 #pragma unroll
-        for (int step = 0; step < STEPS; step++) {
+        for (int step = 0; step < (GROUPS ? 0 : STEPS); step++) {
             fragment<N, 4> left[LEFT];
 #pragma unroll
             for (int i = 0; i < LEFT; i++)
@@ -427,6 +444,8 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
         }
     }
     copy_wait<0>();
+    if constexpr (GROUPS)
+        wide_wait<0>();
     start_next();
     __syncthreads();
 
@@ -486,18 +505,15 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
         }
         __threadfence();
         __syncthreads();
-        {
-            if (tid == 0) {
-                const unsigned all = gridDim.x * gridDim.z;
-                last = atomicAdd(p.counters + blockIdx.y, 1u) == all - 1;
-                if (last)
-                    p.counters[blockIdx.y] = 0;
-            }
-            __syncthreads();
-            if (!last)
-                return;
-            __threadfence();
+        bool last = false;
+        if (tid == 0) {
+            last = atomicAdd(p.counters + blockIdx.y, 1u) == gridDim.x * gridDim.z - 1;
+            if (last)
+                p.counters[blockIdx.y] = 0;
         }
+        if (!__syncthreads_or(last))
+            return;
+        __threadfence();
         finish_any<N>(p, m0, min(BM, p.m - m0), in_place);
     } else {
 #pragma unroll
@@ -540,9 +556,16 @@ template <numeric N, int BM, int BN, int WM, int WN, int STAGES> cudaError_t lau
     const int slices = ((p.k + WIDE - 1) / WIDE + p.splits - 1) / p.splits;
     const int bytes = shared_of(BM, BN, slices < STAGES ? slices : STAGES, p.end == GEMM_ROWS, sizeof(storage_t<N>));
     const bool cluster = p.together && grid.x * grid.z > 1;
+    if constexpr (N != NUMERIC_F32)
+        if (p.wide) {
+            constexpr int ACROSS = BM / 64 * BN / (threads / 128); /* columns of four warps */
+            if (p.kernel)
+                return start_cluster(gemm<N, BM, BN, 16, ACROSS, STAGES, true, true>, grid, threads, bytes, how, cluster, p);
+            return start_cluster(gemm<N, BM, BN, 16, ACROSS, STAGES, false, true>, grid, threads, bytes, how, cluster, p);
+        }
     if (p.kernel)
-        return start_cluster(gemm<N, BM, BN, WM, WN, STAGES, true>, grid, threads, bytes, how, cluster, p);
-    return start_cluster(gemm<N, BM, BN, WM, WN, STAGES, false>, grid, threads, bytes, how, cluster, p);
+        return start_cluster(gemm<N, BM, BN, WM, WN, STAGES, true, false>, grid, threads, bytes, how, cluster, p);
+    return start_cluster(gemm<N, BM, BN, WM, WN, STAGES, false, false>, grid, threads, bytes, how, cluster, p);
 }
 
 template <numeric N> cudaError_t launch_any(const gemm_args &p, const launch *how)

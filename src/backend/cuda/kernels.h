@@ -55,6 +55,7 @@ typedef struct gemm_args {
     int m, n, k, lda, ldw, ldo;
     int tile, splits; /* chosen by gemm_choose, and: */
     bool together;    /* the blocks that share rows are a cluster */
+    bool wide;        /* products of four warps (wgmma) */
     /* gathered convolution: k = (ky * kernel + kx) * channels + channel */
     int kernel, stride, pad, in_h, in_w, out_h, out_w, channels; /* kernel 0: a is a plain matrix */
     gemm_end end;
@@ -74,8 +75,8 @@ typedef struct gemm_args {
     bool plain;
 } gemm_args;
 
-/* Sets tile, splits and together for a device of `processors` multiprocessors; returns the floats that `partial` needs. */
-size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters);
+/* Sets tile, splits, together and wide for a device of `processors` multiprocessors; returns the floats that `partial` needs. */
+size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide);
 cudaError_t gemm_launch(const gemm_args *args, numeric type, const launch *how);
 cudaError_t gemm_launch_f16(const gemm_args *args, const launch *how);
 cudaError_t gemm_launch_bf16(const gemm_args *args, const launch *how);

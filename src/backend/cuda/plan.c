@@ -87,7 +87,7 @@ static void finish_gemm(layout *l, step *s)
 {
     gemm_args *g = &s->args.gemm;
     const size_t mark = l->at;
-    g->partial = take(l, gemm_choose(g, l->type, l->maker->processors, l->maker->clusters) * sizeof(float));
+    g->partial = take(l, gemm_choose(g, l->type, l->maker->processors, l->maker->clusters, l->maker->wide) * sizeof(float));
     g->counters = l->maker->counters;
     l->at = mark;
     s->name = gemm_name(g);

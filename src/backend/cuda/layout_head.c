@@ -1,0 +1,119 @@
+/* layout_head: steps of the head and of what a run hands out.  Part of laying a plan out (plan.c). */
+#include "backend/cuda/layout.h"
+
+void layout_head(layout *l)
+{
+    const network *net = l->net;
+    const packed *w = l->weights;
+    const plan *p = l->p;
+    const stage_shape first = p->shape.stage[0];
+    const int rows0 = p->key.n * first.h * first.w;
+    void *level[STAGES];
+    step *s;
+    float *logits = layout_take(l, (size_t)rows0 * (size_t)w->class_ld * sizeof(float));
+    l->logits = logits;
+    pixels_args all = {.features = l->stage_out[0],
+                       .weight = w->level[0].at,
+                       .bias = w->bias,
+                       .classifier = w->classifier.at,
+                       .class_bias = w->classifier_bias,
+                       .logits = logits,
+                       .images = p->key.n,
+                       .k = w->stages[0].width,
+                       .ldw = w->level[0].ld,
+                       .ldc = w->classifier.ld,
+                       .width = w->head_width,
+                       .class_ld = w->class_ld};
+    for (int i = 0; i < STAGES; i++) {
+        all.h[i] = p->shape.stage[i].h;
+        all.w[i] = p->shape.stage[i].w;
+    }
+    const bool together = l->maker->fused && !w->inner_width && pixels_fits(&all, l->type, l->maker->shared);
+    for (int i = STAGES - 1; i >= (together ? 1 : 0); i--) {
+        const stage_shape grid = p->shape.stage[i];
+        const int rows = p->key.n * grid.h * grid.w;
+        level[i] = layout_take_rows(l, (size_t)rows, w->head_width);
+        const size_t mark = l->at;
+        const void *from = l->stage_out[i];
+        int width = w->stages[i].width;
+        if (w->inner_width) {
+            void *inner = layout_take_rows(l, (size_t)rows, w->inner_width);
+            s = layout_add(l, STEP_GEMM, OP_LEVEL, i, -1, 0);
+            s->args.gemm = layout_linear(from, width, w->inner[i], rows, w->inner_bias[i], inner, w->inner_width);
+            s->args.gemm.relu = true;
+            layout_finish_gemm(l, s);
+            from = inner;
+            width = w->inner_width;
+        }
+        s = layout_add(l, STEP_GEMM, OP_LEVEL, i, -1, 1);
+        s->args.gemm = layout_linear(from, width, w->level[i], rows, NULL, level[i], w->head_width);
+        layout_finish_gemm(l, s);
+        s->leaves[0] = layout_leaves(s->first, level[i], l->type, grid, net->head.width, w->head_width);
+        l->at = mark;
+    }
+    const operation classified = {.kind = OP_CLASSIFY, .stage = -1, .block = -1};
+    if (together) {
+        s = layout_add(l, STEP_PIXELS, OP_LEVEL, 0, -1, 3);
+        s->name = "level, merge, classify";
+        s->args.pixels = all;
+        for (int i = 1; i < STAGES; i++)
+            s->args.pixels.level[i] = level[i];
+        s->leaves[0] = layout_leaves(classified, logits, NUMERIC_F32, first, net->classes, w->class_ld);
+        return;
+    }
+    void *merged = layout_take_rows(l, (size_t)rows0, w->head_width);
+    s = layout_add(l, STEP_MERGE, OP_MERGE, -1, -1, 1);
+    s->name = "merge";
+    s->args.merge = (merge_args){.bias = w->bias, .out = merged, .images = p->key.n, .ld = w->head_width};
+    for (int i = 0; i < STAGES; i++) {
+        s->args.merge.level[i] = level[i];
+        s->args.merge.h[i] = p->shape.stage[i].h;
+        s->args.merge.w[i] = p->shape.stage[i].w;
+    }
+    s->leaves[0] = layout_leaves(s->first, merged, l->type, first, net->head.width, w->head_width);
+    s = layout_add(l, STEP_GEMM, OP_CLASSIFY, -1, -1, 1);
+    s->args.gemm = layout_linear(merged, w->head_width, w->classifier, rows0, w->classifier_bias, logits, w->class_ld);
+    s->args.gemm.end = GEMM_FLOAT;
+    layout_finish_gemm(l, s);
+    s->leaves[0] = layout_leaves(classified, logits, NUMERIC_F32, first, net->classes, w->class_ld);
+}
+
+void layout_ending(layout *l)
+{
+    plan *p = l->p;
+    const plan_key *key = &p->key;
+    const stage_shape first = p->shape.stage[0];
+    const int classes = l->net->classes;
+    if (key->logits) {
+        p->planes = layout_take(l, (size_t)key->n * (size_t)classes * (size_t)first.h * (size_t)first.w * sizeof(float));
+        step *s = layout_add(l, STEP_PLANES, OP_CLASSIFY, -1, -1, 0);
+        s->name = "planes";
+        s->args.planes = (planes_args){.logits = l->logits,
+                                       .out = p->planes,
+                                       .images = key->n,
+                                       .classes = classes,
+                                       .ld = l->weights->class_ld,
+                                       .pixels = first.h * first.w};
+    }
+    if (key->labels || key->confidence) {
+        const size_t pixels = (size_t)key->n * (size_t)key->label_h * (size_t)key->label_w;
+        p->labels = key->labels ? layout_take(l, pixels * (size_t)key->label_bytes) : NULL;
+        p->confidence = key->confidence ? layout_take(l, pixels) : NULL;
+        const bool twice = key->via_input && (key->label_h != key->h || key->label_w != key->w);
+        step *s = layout_add(l, STEP_LABEL, OP_LABEL, -1, -1, 1);
+        s->name = "label";
+        s->args.label = (label_args){.logits = l->logits,
+                                     .images = key->n,
+                                     .classes = classes,
+                                     .ld = l->weights->class_ld,
+                                     .h = first.h,
+                                     .w = first.w,
+                                     .mid_h = twice ? key->h : 0,
+                                     .mid_w = twice ? key->w : 0,
+                                     .out_h = key->label_h,
+                                     .out_w = key->label_w,
+                                     .labels = p->labels,
+                                     .label_bytes = key->label_bytes,
+                                     .confidence = p->confidence};
+    }
+}

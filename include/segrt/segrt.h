@@ -215,10 +215,14 @@ typedef struct segrt_build_options {
     segrt_precision precision;
     segrt_shape min, opt, max; /* the shapes that sessions may run; all zero: any; one given: that one alone; no opt: max */
     const char *command;       /* provenance: written into the file as it is, may be NULL */
+    const segrt_image *calibration; /* SEGRT_INT8: pictures like those to come; read during the build only */
+    size_t calibration_count;
 } segrt_build_options;
 
 /* Folds the model's weights, and measures the means of stage outputs on a small drawn picture (docs/numerics.md: centring);
- * the model may be closed afterwards.  `options` may be NULL. */
+ * the model may be closed afterwards.  `options` may be NULL.
+ * SEGRT_INT8 runs the calibration pictures in float32 to find the scales of 8-bit inputs, then measures what each block's integers
+ * bring to the logits: blocks that bring too much stay wider.  Without pictures: ARGUMENT. */
 SEGRT_API segrt_status segrt_engine_build(segrt_engine **out, const segrt_model *model, const segrt_build_options *options, segrt_error *error);
 SEGRT_API segrt_status segrt_engine_open(segrt_engine **out, const char *path, segrt_error *error);
 /* Written aside, synced and renamed: `path` holds the whole engine or what it held before. */

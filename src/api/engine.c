@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/calibrate.h"
 #include "base/sized.h"
 #include "backend/backend.h"
 #include "network/centring.h"
@@ -158,7 +159,7 @@ static segrt_status describe_model(segrt_engine *engine, const segrt_model *mode
     return SEGRT_OK;
 }
 
-/* One precision for all operations. */
+/* One precision for all operations; in an int8 engine bfloat16 for those that calibration does not choose. */
 static segrt_status choose_settings(segrt_engine *engine, segrt_error *error)
 {
     arena scratch = {0};
@@ -171,7 +172,7 @@ static segrt_status choose_settings(segrt_engine *engine, segrt_error *error)
     if (!engine->settings)
         return fail_memory(error, engine->setting_count * sizeof *engine->settings, "settings of operations");
     for (size_t i = 0; i < engine->setting_count; i++)
-        engine->settings[i].precision = engine->profile.precision;
+        engine->settings[i].precision = engine->profile.precision == SEGRT_INT8 ? SEGRT_BFLOAT16 : engine->profile.precision;
     return SEGRT_OK;
 }
 
@@ -187,6 +188,12 @@ segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, co
         o.precision = SEGRT_FLOAT32;
     if ((int)o.precision < 0 || o.precision > SEGRT_INT8)
         return fail_with(error, SEGRT_ARGUMENT, "segrt_build_options.precision is %d, which is none", (int)o.precision);
+    const segrt_image *pictures = o.calibration;
+    const size_t picture_count = o.calibration_count;
+    o.calibration = NULL;
+    o.calibration_count = 0;
+    if (o.precision == SEGRT_INT8 && (!pictures || !picture_count))
+        return fail_with(error, SEGRT_ARGUMENT, "int8 needs pictures to measure its scales on: segrt build MODEL --precision int8 --calibrate FOLDER");
     segrt_engine *engine = memory_get_cleared(1, sizeof *engine);
     if (!engine)
         return fail_memory(error, sizeof *engine, "an engine");
@@ -206,6 +213,8 @@ segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, co
         status = choose_settings(engine, error);
     if (!status && engine->net->classes)
         status = centre(engine->net, width, error);
+    if (!status && o.precision == SEGRT_INT8)
+        status = engine_calibrate(engine, pictures, picture_count, error);
     if (status) {
         segrt_engine_close(engine);
         return status;

@@ -72,6 +72,11 @@ segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine
     }
     how.precision = o.precision != SEGRT_PRECISION_DEFAULT ? o.precision : engine->profile.precision;
     how.pool = session->pool;
+    how.settings = engine->profile.precision == SEGRT_INT8 ? engine->settings : NULL;
+    if (how.precision == SEGRT_INT8 && !how.settings) {
+        status = fail_with(error, SEGRT_UNSUPPORTED, "int8 needs an engine with measured scales: segrt build MODEL --precision int8 --calibrate FOLDER");
+        goto fail;
+    }
     status = best ? open_best(&device, &session->state, engine->net, &how, error) : device->open(&session->state, engine->net, &how, error);
     if (status)
         goto fail;

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/pool.h"
-#include "network/network.h"
+#include "network/engine.h"
 
 /* What labels are made of: logits go through up to two bilinear resizes (align_corners = false), then
  * argmax (lowest index wins a tie). */
@@ -49,6 +49,7 @@ typedef struct backend_profile_row {
 
 typedef struct backend_options {
     segrt_precision precision;
+    const operation_setting *settings; /* of an int8 engine, in the order of network_operations; or NULL */
     segrt_pool *pool;
     int device;             /* ordinal */
     bool no_fuse;           /* rows of one operation only */

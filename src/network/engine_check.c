@@ -132,6 +132,9 @@ static segrt_status check_preprocessing(const segrt_preprocessing *p, segrt_erro
     return status;
 }
 
+/* Of 8-bit inputs: neither they nor their inverses nor products with weights leave float32. */
+static const float SCALE_LEAST = 1e-15f, SCALE_MOST = 1e15f;
+
 static segrt_status check_settings(const struct segrt_engine *engine, segrt_error *error)
 {
     arena scratch = {0};
@@ -147,6 +150,9 @@ static segrt_status check_settings(const struct segrt_engine *engine, segrt_erro
         const operation_setting *s = &engine->settings[i];
         if (s->precision < SEGRT_FLOAT32 || s->precision > SEGRT_INT8 || !isfinite(s->input_scale) || s->input_scale < 0)
             return fail_with(error, SEGRT_MALFORMED, "operation %zu: precision %d, input scale %g", i, (int)s->precision,
+                             (double)s->input_scale);
+        if (s->precision == SEGRT_INT8 && !(s->input_scale >= SCALE_LEAST && s->input_scale <= SCALE_MOST))
+            return fail_with(error, SEGRT_MALFORMED, "operation %zu is int8 with an input scale of %g: build the engine again, with calibration", i,
                              (double)s->input_scale);
     }
     return SEGRT_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arguments.h"
+#include "calibration.h"
 #include "command.h"
 #include "inputs.h"
 #include "report.h"
@@ -27,10 +28,11 @@ int build_command(int argc, char **argv)
     target_options from = {0};
     segrt_build_options build = {.size = sizeof build};
     segrt_shape shape = {0};
-    const char *output = NULL;
+    const char *output = NULL, *calibrate = NULL;
+    calibration pictures = {0};
     static const char *const examples[] = {"segrt build segformer-b2/ -o b2.segrt", "segrt build model.onnx -o model.segrt --shape 1x1024x1024",
                                            "segrt build model.pth -o model.segrt --precision bf16 --min 1x256x256 --opt 8x512x512 --max 8x1024x1024",
-                                           NULL};
+                                           "segrt build segformer-b2/ -o b2.segrt --precision int8 --calibrate pictures/", NULL};
     const arguments_page page = {
         .command = "build",
         .usage = "MODEL -o ENGINE [options]",
@@ -42,6 +44,7 @@ int build_command(int argc, char **argv)
     const argument rows[] = {
         {"--output", 'o', "ENGINE", "the file to write", value_text, &output},
         {"--precision", 0, "TYPE", "f32 (default), tf32, bf16, f16, int8", value_precision, &build.precision},
+        {"--calibrate", 0, "FOLDER", "int8: pictures like those to come, at most 64 of them are read", value_text, &calibrate},
         {"--shape", 's', "NxHxW", "this shape only", value_shape, &shape},
         {"--min", 0, "NxHxW", "smallest shape", value_shape, &build.min},
         {"--opt", 0, "NxHxW", "shape that is planned for first", value_shape, &build.opt},
@@ -65,6 +68,13 @@ int build_command(int argc, char **argv)
         build.min = (segrt_shape){1, 1, 1};
     if (build.max.n && !build.opt.n)
         build.opt = build.max;
+    if (calibrate) {
+        result = calibration_open(&pictures, calibrate);
+        if (result)
+            goto done;
+        build.calibration = pictures.images;
+        build.calibration_count = pictures.count;
+    }
     from.model = argv[1];
     result = target_engine(&t, &from, &build);
     if (!result) {
@@ -79,6 +89,7 @@ int build_command(int argc, char **argv)
         result = EXIT_SOME_FAILED;
 done:
     target_close(&t);
+    calibration_close(&pictures);
     free(line);
     return result;
 }

@@ -39,6 +39,17 @@ static const cpu_kernels *choose_kernels(const network *net, segrt_precision pre
     return NULL;
 }
 
+/* The best table of integers among the levels that may be used. */
+static const int8_kernels *choose_int8(const network *net, unsigned levels)
+{
+    for (size_t i = 0; i < int8_kernel_table_count; i++) {
+        const int8_kernels *q = int8_kernel_tables[i];
+        if (levels >> q->base->level & 1 && units_fit(net, q->base->k_unit))
+            return q;
+    }
+    return NULL;
+}
+
 static void cpu_close(void *state)
 {
     cpu_state *cpu = state;
@@ -47,6 +58,7 @@ static void cpu_close(void *state)
     for (int i = 0; i < PLANS; i++)
         plan_close(cpu->plans[i]);
     packed_close(&cpu->packed);
+    quantised_close(&cpu->quantised);
     memory_free(cpu->labels.memory);
     memory_free(cpu->arena);
     memory_free(cpu->workspaces);
@@ -63,9 +75,12 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
     segrt_status status = cpu_limit(&levels, getenv("SEGRT_CPU"), error);
     if (status)
         return status;
-    const cpu_kernels *k = choose_kernels(net, precision, levels);
+    if (precision == SEGRT_INT8 && !options->settings)
+        return fail_with(error, SEGRT_ARGUMENT, "int8 needs an engine with measured scales: segrt build MODEL --precision int8 --calibrate FOLDER");
+    const int8_kernels *q = precision == SEGRT_INT8 ? choose_int8(net, levels) : NULL;
+    const cpu_kernels *k = q ? q->base : choose_kernels(net, precision, levels);
     if (!k)
-        return fail_with(error, SEGRT_UNSUPPORTED, "the CPU does not run %s; give float32 or bfloat16", precision_name(precision));
+        return fail_with(error, SEGRT_UNSUPPORTED, "the CPU does not run %s; give float32, bfloat16 or int8", precision_name(precision));
     if (!net->stages[0].patch.weight.f32)
         return fail_with(error, SEGRT_ARGUMENT, "the CPU backend takes networks folded to float32");
     cpu_state *cpu = memory_get_cleared(1, sizeof *cpu);
@@ -73,6 +88,7 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
         return fail_memory(error, sizeof *cpu, "the CPU backend");
     cpu->net = net;
     cpu->k = k;
+    cpu->q = q;
     cpu->pool = options->pool;
     cpu->options = *options;
     snprintf(cpu->description, sizeof cpu->description, "cpu, %s, %s, %d thread%s", cpu_level_name(k->level), precision_name(precision),
@@ -80,6 +96,8 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
     status = network_operations(net, &cpu->memory, &cpu->operations, &cpu->count, error);
     if (!status)
         status = packed_open(&cpu->packed, net, k, &cpu->memory, cpu->pool, error);
+    if (!status && q)
+        status = quantised_open(&cpu->quantised, net, q, options->settings, cpu->operations, cpu->count, &cpu->memory, error);
     if (status) {
         cpu_close(cpu);
         return status;
@@ -260,7 +278,7 @@ static const char *cpu_describe(const void *state) { return ((const cpu_state *)
 static size_t cpu_memory(const void *state)
 {
     const cpu_state *cpu = state;
-    return sizeof *cpu + cpu->packed.bytes + cpu->arena_bytes + cpu->workspace_bytes + cpu->labels.bytes;
+    return sizeof *cpu + cpu->packed.bytes + cpu->quantised.bytes + cpu->arena_bytes + cpu->workspace_bytes + cpu->labels.bytes;
 }
 
 static size_t cpu_profile(const void *state, const backend_profile_row **rows)

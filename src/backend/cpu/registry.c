@@ -14,6 +14,7 @@ const step_row step_rows[] = {
     {"pixels", {OP_LEVEL, OP_MERGE, OP_CLASSIFY, OP_LABEL}, 4, .reads = F, .reads_levels = true, .plan = pixels_plan, .run = pixels_run},
     {"reduce_keys", {OP_REDUCE, OP_KEYS}, 2, .reads = X, .writes = KEYS_AND_VALUES, .plan = keys_plan, .run = reduce_keys_run},
     {"attention", {OP_QUERY, OP_ATTEND, OP_PROJECT}, 3, .reads = KEYS_AND_VALUES, .updates = X, .plan = attention_plan, .run = attention_run},
+    {"ffn_int8", {OP_FC1, OP_DEPTHWISE, OP_FC2}, 3, .reads = X, .writes = X, .supports = int8_ffn, .plan = ffn_int8_plan, .run = ffn_int8_run},
     {"ffn", {OP_FC1, OP_DEPTHWISE, OP_FC2}, 3, .reads = X, .writes = X, .plan = ffn_plan, .run = ffn_run},
 
     {"patch", {OP_PATCH}, 1, .reads_before = true, .writes = X, .plan = patch_plan, .run = patch_run},
@@ -23,6 +24,8 @@ const step_row step_rows[] = {
     {"attend_one_head", {OP_ATTEND}, 1, .reads = KEYS_AND_VALUES, .updates = X, .supports = one_head, .plan = attention_plan, .run = attend_run},
     {"attend", {OP_ATTEND}, 1, .reads = KEYS_AND_VALUES | BIT(ROLE_QUERY), .writes = BIT(ROLE_ATTENDED), .plan = attention_plan, .run = attend_run},
     {"project", {OP_PROJECT}, 1, .reads = BIT(ROLE_ATTENDED), .updates = X, .plan = attention_plan, .run = project_run},
+    {"fc1_int8", {OP_FC1}, 1, .reads = X, .writes = BIT(ROLE_HIDDEN), .supports = int8_ffn, .plan = product_int8_plan, .run = fc1_int8_run},
+    {"fc2_int8", {OP_FC2}, 1, .reads = BIT(ROLE_GELU), .updates = X, .supports = int8_ffn, .plan = product_int8_plan, .run = fc2_int8_run},
     {"fc1", {OP_FC1}, 1, .reads = X, .writes = BIT(ROLE_HIDDEN), .plan = wide_plan, .run = fc1_run},
     {"depthwise", {OP_DEPTHWISE}, 1, .reads = BIT(ROLE_HIDDEN), .writes = BIT(ROLE_GELU), .plan = wide_plan, .run = depthwise_run},
     {"fc2", {OP_FC2}, 1, .reads = BIT(ROLE_GELU), .updates = X, .plan = wide_plan, .run = fc2_run},

@@ -1,6 +1,7 @@
 /* state: what an open CPU backend holds, shared by its parts.
  *
  *   packed.c    weights in the kernels' layouts, once at open
+ *   quantised.c weights of the products that run on 8-bit integers
  *   registry.c  rows: which operations a step covers and how it runs
  *   plan.c      for a shape: the list of steps that covers all operations, places of tensors in the arena
  *   step_*.c    the steps, over a table of kernels (kernels/kernels.h); steps.c what they share
@@ -15,6 +16,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/quantised.h"
 
 /* ------------------------------------------------------------------------------------ weights */
 
@@ -153,6 +155,8 @@ struct cpu_state {
     operation *operations;
     size_t count;
     packed_network packed;
+    const int8_kernels *q;       /* of an int8 session, else NULL */
+    quantised_network quantised; /* the same */
     cpu_plan *plans[PLANS];
     uint64_t clock;
     char *arena; /* tensors of the run under way */

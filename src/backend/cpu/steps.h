@@ -8,10 +8,15 @@ typedef void step_plan_fn(const cpu_state *cpu, const cpu_plan *plan, cpu_step *
 typedef void step_run_fn(const step_run *job, void *workspace, int piece);
 
 step_plan_fn patch_plan, keys_plan, attention_plan, ffn_plan, norm_plan, level_plan, pixels_plan;
+step_plan_fn ffn_int8_plan, product_int8_plan;
 step_plan_fn wide_plan, merge_plan, classify_plan, label_plan;
 step_run_fn patch_run, reduce_run, keys_run, reduce_keys_run, attention_run, query_run, attend_run, project_run, ffn_run, norm_run, level_run,
     pixels_run;
+step_run_fn ffn_int8_run, fc1_int8_run, fc2_int8_run;
 step_run_fn fc1_run, depthwise_run, fc2_run, merge_run, classify_run, label_run;
+
+/* Whether a block's Mix-FFN runs on 8-bit integers. */
+bool int8_ffn(const cpu_state *cpu, operation first);
 
 /* level f of m tokens into `to` (c, its strides, narrow, relu, add, bias); the rest of `to` is filled in. */
 void level_product(const cpu_state *cpu, int stage, const float *f, int m, void *f_scratch, void *inner_scratch, gemm_args to);

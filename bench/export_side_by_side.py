@@ -35,7 +35,7 @@ def main():
     shape = f"1x{a.size}x{a.size}"
     hints = ["f32"] + (["bf16"] if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else [])
     x = np.load(a.input).astype(np.float32) if a.input else np.random.default_rng(0).normal(0, 1, (1, 3, a.size, a.size)).astype(np.float32)
-    forms = {"published": [], "folded": ["--form", "folded"], "centred": ["--form", "folded", "--centred"]}
+    forms = {"published": [], "folded": ["--form", "folded"]}
     runs, logits = {}, {}
     for form, options in forms.items():
         for output in ("labels", "logits"):

@@ -240,7 +240,7 @@ SEGRT_API void segrt_engine_preprocessing(const segrt_engine *engine, segrt_prep
 typedef struct segrt_export_options {
     size_t size;
     bool folded;               /* the exact algebra that other runtimes lack (docs/export.md); else the network as published */
-    bool centred;              /* with `folded`: the head's levels centred, which 16-bit arithmetic needs */
+    bool centred;              /* with `folded`: the head's levels centred, which 16-bit arithmetic needs and float32 gains from */
     bool labels;               /* out come labels [n][h][w] int64; else logits [n][classes][ceil(h/4)][ceil(w/4)] float32 */
     segrt_shape shape;         /* n 0: any; h and w 0: any */
     int32_t opset;             /* 11..22; 0: 17 */

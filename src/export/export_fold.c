@@ -40,6 +40,24 @@ static void scale_rows(wide *w, size_t row, double by)
     w->bias[row] *= by;
 }
 
+/* Only norms read the residual stream, and a norm drops the mean over channels: what a map adds to the stream loses
+ * its mean.  Variances that a runtime takes as mean(x^2) - mean(x)^2 then lose no digits. */
+static void centre_outputs(wide *w)
+{
+    double mean = 0;
+    for (size_t o = 0; o < w->out; o++)
+        mean += w->bias[o] / (double)w->out;
+    for (size_t o = 0; o < w->out; o++)
+        w->bias[o] -= mean;
+    for (size_t i = 0; i < w->in; i++) {
+        mean = 0;
+        for (size_t o = 0; o < w->out; o++)
+            mean += w->weight[o * w->in + i] / (double)w->out;
+        for (size_t o = 0; o < w->out; o++)
+            w->weight[o * w->in + i] -= mean;
+    }
+}
+
 /* The batch norm behind a map into the map. */
 static void take_batch_norm(wide *w, const model_batch_norm *norm)
 {
@@ -91,6 +109,16 @@ static segrt_status fold_reduction(arena *memory, arena *scratch, model_conv *co
     return keep(memory, &w, &conv->weight, &conv->bias, error);
 }
 
+static segrt_status fold_centred(arena *memory, arena *scratch, model_linear *linear, segrt_error *error)
+{
+    wide w;
+    const segrt_status status = wide_of(scratch, linear->weight, linear->bias, (size_t)linear->out, (size_t)linear->in, &w, error);
+    if (status != SEGRT_OK)
+        return status;
+    centre_outputs(&w);
+    return keep(memory, &w, &linear->weight, linear->bias ? &linear->bias : NULL, error);
+}
+
 /* softmax rows sum to one, so a value bias goes through to the output; a key bias adds the same to every
  * score of a query, so it goes. */
 static segrt_status fold_keys_and_values(arena *memory, arena *scratch, model_block *block, const model_norm *norm, segrt_error *error)
@@ -109,6 +137,7 @@ static segrt_status fold_keys_and_values(arena *memory, arena *scratch, model_bl
     for (size_t o = 0; o < p.out; o++)
         for (size_t i = 0; i < p.in; i++)
             p.bias[o] += p.weight[o * p.in + i] * v.bias[i];
+    centre_outputs(&p);
     value->bias = NULL;
     status = keep(memory, &v, &value->weight, NULL, error);
     return status != SEGRT_OK ? status : keep(memory, &p, &project->weight, &project->bias, error);
@@ -128,6 +157,8 @@ segrt_status export_fold_block(arena *memory, const model_block *from, model_blo
         status = fold_keys_and_values(memory, &scratch, to, reduced_norm ? &from->reduce_norm : from->reduce.out ? &plain : &from->norm1, error);
     if (status == SEGRT_OK)
         status = fold_linear(memory, &scratch, &to->fc1, &from->norm2, 1, error);
+    if (status == SEGRT_OK)
+        status = fold_centred(memory, &scratch, &to->fc2, error);
     model_norm *const norms[] = {&to->norm1, &to->norm2, &to->reduce_norm};
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
         norms[i]->gamma = norms[i]->beta = NULL;

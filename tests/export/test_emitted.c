@@ -116,7 +116,7 @@ static const struct {
     {"Add", any}, {"ArgMax", any}, {"Cast", is_between_floats}, {"Concat", is_of_two_vectors_or_images}, {"Conv", weights_are_initializers},
     {"Div", any}, {"Erf", any}, {"Gelu", is_of_opset_20}, {"LayerNormalization", has_one_output_and_constants}, {"MatMul", any}, {"Mul", any},
     {"Pow", any}, {"ReduceMean", has_axes_attribute}, {"Relu", any}, {"Reshape", shape_has_one_dimension}, {"Resize", is_bilinear}, {"Shape", any},
-    {"Slice", slices_a_shape}, {"Softmax", is_of_the_last_axis}, {"Sqrt", any}, {"Sub", any}, {"Transpose", any},
+    {"Slice", slices_a_shape}, {"Softmax", is_of_the_last_axis}, {"Sqrt", any}, {"Sub", any}, {"Sum", any}, {"Transpose", any},
 };
 
 static void check_rules(const onnx_graph *g, bool is_static)

@@ -55,7 +55,6 @@ int export_command(int argc, char **argv)
     const argument rows[] = {
         {"--file", 'o', "FILE", "the file to write", value_text, &path},
         {"--form", 0, "FORM", "published (default) or folded", value_form, &options.folded},
-        {"--centred", 0, NULL, "with --form folded: centre the head's levels, for runtimes that compute in 16 bits", NULL, &options.centred},
         {"--shape", 's', "NxHxW", "this shape only; dynamic (default): any; dynamicxHxW: any number of pictures", value_open_shape, &options.shape},
         {"--opset", 0, "N", "ONNX operator set, 11 to 22 (default: 17)", value_count, &opset},
         {"--output", 0, "WHAT", "logits (default), at a quarter of the input's size, or labels, at its size", value_result, &options.labels},
@@ -71,12 +70,9 @@ int export_command(int argc, char **argv)
         report("export: name the file to write with -o FILE.onnx");
         return EXIT_USAGE;
     }
-    if (options.centred && !options.folded) {
-        report("export: --centred is a part of --form folded");
-        return EXIT_USAGE;
-    }
     from.model = argv[1];
     options.opset = opset;
+    options.centred = options.folded; /* exact as well, and what makes the folded form closer to exact arithmetic than the published one */
     result = target_model(&t, &from);
     if (!result && !t.model) {
         report("%s: is an engine; export takes the model that it was built from", argv[1]);

@@ -14,6 +14,9 @@ segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine
 /* Times of the last shape run, summed over runs; *rows live until the session runs again. */
 size_t session_profile(const segrt_session *session, const backend_profile_row **rows);
 
+/* Rates that the device reaches at its best (backend.h); zeros where a backend cannot measure them. */
+segrt_status session_ceiling(const segrt_session *session, backend_ceiling *ceiling, segrt_error *error);
+
 /* Every operation's output goes to `observe` in later runs (NULL: no more). */
 void session_observe(segrt_session *session, observe_fn *observe, void *user);
 

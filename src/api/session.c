@@ -120,6 +120,12 @@ void segrt_session_cancel(segrt_session *session) { atomic_store(&session->cance
 
 size_t session_profile(const segrt_session *session, const backend_profile_row **rows) { return session->device->profile(session->state, rows); }
 
+segrt_status session_ceiling(const segrt_session *session, backend_ceiling *ceiling, segrt_error *error)
+{
+    *ceiling = (backend_ceiling){0};
+    return session->device->ceiling ? session->device->ceiling(session->state, ceiling, error) : SEGRT_OK;
+}
+
 void session_observe(segrt_session *session, observe_fn *observe, void *user)
 {
     session->observe = observe;

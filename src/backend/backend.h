@@ -47,6 +47,11 @@ typedef struct backend_profile_row {
     uint64_t macs, bytes;   /* of one run */
 } backend_profile_row;
 
+/* What a device reaches at its best, measured: products in the session's precision, a copy (bytes read and written). */
+typedef struct backend_ceiling {
+    double macs, bytes; /* a second */
+} backend_ceiling;
+
 typedef struct backend_options {
     segrt_precision precision;
     const operation_setting *settings; /* of an int8 engine, in the order of network_operations; or NULL */
@@ -65,6 +70,7 @@ typedef struct backend {
     const char *(*describe)(const void *state);          /* "cpu, avx2, float32, 2 threads" */
     size_t (*memory)(const void *state);                 /* bytes held */
     size_t (*profile)(const void *state, const backend_profile_row **rows); /* of the last shape run */
+    segrt_status (*ceiling)(const void *state, backend_ceiling *ceiling, segrt_error *error); /* takes a tenth of a second; NULL: cannot */
     void (*close)(void *state);                          /* accepts NULL */
 } backend;
 

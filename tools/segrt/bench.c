@@ -78,8 +78,8 @@ static void draw(uint8_t *pixels, segrt_shape s)
 }
 
 /* Runs until enough was measured. */
-static segrt_status measure(segrt_session *session, const struct bench *o, const uint8_t *pixels, void *labels, int label_bytes, measurement *m,
-                            segrt_error *error)
+static segrt_status measure(segrt_session *session, const struct bench *o, const uint8_t *pixels, void *labels, int label_bytes,
+                            measurement *m, segrt_error *error)
 {
     enum { WARM_UP = 2, FEWEST = 10, MOST = 100000 };
     const segrt_shape s = o->shape;
@@ -114,7 +114,10 @@ static size_t peak_memory(void)
     return getrusage(RUSAGE_SELF, &use) ? 0 : (size_t)use.ru_maxrss * 1024;
 }
 
-static double pictures_a_second(const struct bench *o, const measurement *m) { return 1e3 * o->shape.n / m->latency.mean; }
+static double pictures_a_second(const struct bench *o, const measurement *m)
+{
+    return 1e3 * o->shape.n / m->latency.mean;
+}
 
 static void row_name(const backend_profile_row *row, char *text, size_t room)
 {
@@ -129,31 +132,44 @@ static void row_name(const backend_profile_row *row, char *text, size_t room)
         snprintf(text + strlen(text), room - strlen(text), " +%d", row->count - 1);
 }
 
-static void print_profile(const backend_profile_row *rows, size_t count, size_t runs)
+/* Percent of the nearer of the machine's two ceilings; 0 where they are unknown. */
+static double percent_of_ceiling(const backend_profile_row *row, const backend_ceiling *ceiling, double seconds)
+{
+    if (seconds <= 0 || ceiling->macs <= 0 || ceiling->bytes <= 0)
+        return 0;
+    return 100 * fmax((double)row->macs / ceiling->macs, (double)row->bytes / ceiling->bytes) / seconds;
+}
+
+static void print_profile(const backend_profile_row *rows, size_t count, size_t runs, const backend_ceiling *ceiling)
 {
     double total = 0;
+    if (ceiling->macs > 0)
+        printf("ceiling       products %.1f GMAC/s, copy %.1f GB/s, measured now with these kernels and threads\n", 1e-9 * ceiling->macs,
+               1e-9 * ceiling->bytes);
     for (size_t i = 0; i < count; i++)
         total += rows[i].seconds;
-    printf("\n%-32s %-28s %9s %6s %9s %9s %8s\n", "operations", "kernel", "ms", "%", "GMAC", "GMAC/s", "GB/s");
+    printf("\n%-32s %-28s %9s %6s %9s %9s %8s %9s\n", "operations", "kernel", "ms", "%", "GMAC", "GMAC/s", "GB/s", "ceiling %");
     for (size_t i = 0; i < count; i++) {
         char name[96];
         const double seconds = rows[i].seconds / (double)runs, gmac = 1e-9 * (double)rows[i].macs;
         row_name(&rows[i], name, sizeof name);
-        printf("%-32s %-28s %9.3f %6.1f %9.3f %9.1f %8.1f\n", name, rows[i].kernel, 1e3 * seconds, 100 * rows[i].seconds / total, gmac,
-               seconds > 0 ? gmac / seconds : 0, seconds > 0 ? 1e-9 * (double)rows[i].bytes / seconds : 0);
+        printf("%-32s %-28s %9.3f %6.1f %9.3f %9.1f %8.1f %9.1f\n", name, rows[i].kernel, 1e3 * seconds, 100 * rows[i].seconds / total,
+               gmac, seconds > 0 ? gmac / seconds : 0, seconds > 0 ? 1e-9 * (double)rows[i].bytes / seconds : 0,
+               percent_of_ceiling(&rows[i], ceiling, seconds));
     }
     printf("%-32s %-28s %9.3f\n", "all", "", 1e3 * total / (double)runs);
 }
 
-static json_t *profile_json(const backend_profile_row *rows, size_t count, size_t runs)
+static json_t *profile_json(const backend_profile_row *rows, size_t count, size_t runs, const backend_ceiling *ceiling)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) {
         char name[96];
         row_name(&rows[i], name, sizeof name);
-        json_array_append_new(array, json_pack("{s:s, s:s, s:f, s:I, s:I}", "operations", name, "kernel", rows[i].kernel, "ms",
+        json_array_append_new(array, json_pack("{s:s, s:s, s:f, s:I, s:I, s:f}", "operations", name, "kernel", rows[i].kernel, "ms",
                                                1e3 * rows[i].seconds / (double)runs, "macs", (json_int_t)rows[i].macs, "bytes",
-                                               (json_int_t)rows[i].bytes));
+                                               (json_int_t)rows[i].bytes, "ceiling_percent",
+                                               percent_of_ceiling(&rows[i], ceiling, rows[i].seconds / (double)runs)));
     }
     return array;
 }
@@ -163,8 +179,8 @@ static void print_text(const target *t, const struct bench *o, const measurement
     const latency *l = &m->latency;
     printf("%s on %s, %dx%dx%d (N x H x W), pixels in, labels out\n", t->name, m->device, o->shape.n, o->shape.h, o->shape.w);
     printf("throughput    %.2f pictures a second\n", pictures_a_second(o, m));
-    printf("latency       min %.3f  mean %.3f  median %.3f  p90 %.3f  p95 %.3f  p99 %.3f ms (%zu runs)\n", l->min, l->mean, l->median, l->p90,
-           l->p95, l->p99, l->runs);
+    printf("latency       min %.3f  mean %.3f  median %.3f  p90 %.3f  p95 %.3f  p99 %.3f ms (%zu runs)\n", l->min, l->mean, l->median,
+           l->p90, l->p95, l->p99, l->runs);
     printf("start         open %.1f  fold %.1f  session %.1f  first run %.1f ms\n", m->open_ms, m->build_ms, m->session_ms, m->first_ms);
     printf("memory        session %.1f MB, peak of the process %.1f MB\n", 1e-6 * (double)m->session_bytes, 1e-6 * (double)m->peak_bytes);
 }
@@ -172,12 +188,12 @@ static void print_text(const target *t, const struct bench *o, const measurement
 static json_t *to_json(const target *t, const struct bench *o, const measurement *m, json_t *profile)
 {
     const latency *l = &m->latency;
-    return json_pack("{s:s, s:s, s:s, s:s, s:[i,i,i], s:f, s:{s:i, s:f, s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:I, s:I, s:o*}", "model", t->name,
-                     "variant", t->info.variant, "device", m->device, "version", segrt_version(), "shape", o->shape.n, o->shape.h, o->shape.w,
-                     "pictures_a_second", pictures_a_second(o, m), "latency_ms", "runs", (int)l->runs, "min", l->min, "mean", l->mean, "median",
-                     l->median, "p90", l->p90, "p95", l->p95, "p99", l->p99, "open_ms", m->open_ms, "fold_ms", m->build_ms, "session_ms",
-                     m->session_ms, "first_run_ms", m->first_ms, "session_bytes", (json_int_t)m->session_bytes, "peak_bytes",
-                     (json_int_t)m->peak_bytes, "profile", profile);
+    return json_pack("{s:s, s:s, s:s, s:s, s:[i,i,i], s:f, s:{s:i, s:f, s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:I, s:I, s:o*}",
+                     "model", t->name, "variant", t->info.variant, "device", m->device, "version", segrt_version(), "shape", o->shape.n,
+                     o->shape.h, o->shape.w, "pictures_a_second", pictures_a_second(o, m), "latency_ms", "runs", (int)l->runs, "min",
+                     l->min, "mean", l->mean, "median", l->median, "p90", l->p90, "p95", l->p95, "p99", l->p99, "open_ms", m->open_ms,
+                     "fold_ms", m->build_ms, "session_ms", m->session_ms, "first_run_ms", m->first_ms, "session_bytes",
+                     (json_int_t)m->session_bytes, "peak_bytes", (json_int_t)m->peak_bytes, "profile", profile);
 }
 
 /* One line and its heading; a file that exists is continued. */
@@ -190,11 +206,12 @@ static bool write_csv(const char *path, const target *t, const struct bench *o, 
     if (file) {
         fseek(file, 0, SEEK_END);
         if (is_stdout || ftell(file) == 0)
-            fprintf(file, "model,device,n,h,w,runs,pictures_a_second,min_ms,mean_ms,median_ms,p90_ms,p95_ms,p99_ms,open_ms,fold_ms,session_ms,"
-                          "first_run_ms,session_bytes,peak_bytes\n");
-        fprintf(file, "%s,\"%s\",%d,%d,%d,%zu,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.1f,%.1f,%.1f,%.1f,%zu,%zu\n", t->name, m->device, o->shape.n,
-                o->shape.h, o->shape.w, l->runs, pictures_a_second(o, m), l->min, l->mean, l->median, l->p90, l->p95, l->p99, m->open_ms,
-                m->build_ms, m->session_ms, m->first_ms, m->session_bytes, m->peak_bytes);
+            fprintf(file,
+                    "model,device,n,h,w,runs,pictures_a_second,min_ms,mean_ms,median_ms,p90_ms,p95_ms,p99_ms,open_ms,fold_ms,session_ms,"
+                    "first_run_ms,session_bytes,peak_bytes\n");
+        fprintf(file, "%s,\"%s\",%d,%d,%d,%zu,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.1f,%.1f,%.1f,%.1f,%zu,%zu\n", t->name, m->device,
+                o->shape.n, o->shape.h, o->shape.w, l->runs, pictures_a_second(o, m), l->min, l->mean, l->median, l->p90, l->p95, l->p99,
+                m->open_ms, m->build_ms, m->session_ms, m->first_ms, m->session_bytes, m->peak_bytes);
         written = !ferror(file);
         written = (is_stdout ? fflush(file) : fclose(file)) == 0 && written;
     }
@@ -204,24 +221,28 @@ static bool write_csv(const char *path, const target *t, const struct bench *o, 
 }
 
 /* The profile comes from a session of its own: timing each step costs a little. */
-static segrt_status profile(const target *t, const struct bench *o, const uint8_t *pixels, void *labels, int label_bytes, bool as_text, json_t **as_json,
-                            segrt_error *error)
+static segrt_status profile(const target *t, const struct bench *o, const uint8_t *pixels, void *labels, int label_bytes, bool as_text,
+                            json_t **as_json, segrt_error *error)
 {
     enum { RUNS = 5 };
     segrt_session *session = NULL;
     const segrt_shape s = o->shape;
     const backend_profile_row *rows;
+    backend_ceiling ceiling = {0};
     const segrt_session_options options = {
         .size = sizeof options, .device = o->from.device, .precision = o->from.precision, .threads = o->from.threads};
     segrt_status status = session_open_inside(&session, t->engine, &options, o->no_fuse, true, error);
     for (int i = 0; i < RUNS && !status; i++)
         status = session_run_pixels(session, pixels, s.n, s.h, s.w, labels, label_bytes, error);
+    if (!status)
+        status = session_ceiling(session, &ceiling, error);
     if (!status) {
         const size_t count = session_profile(session, &rows);
         if (as_text)
-            print_profile(rows, count, RUNS);
+            print_profile(rows, count, RUNS, &ceiling);
         else
-            *as_json = profile_json(rows, count, RUNS);
+            *as_json = json_pack("{s:f, s:f, s:o}", "ceiling_macs_a_second", ceiling.macs, "ceiling_bytes_a_second", ceiling.bytes, "steps",
+                                 profile_json(rows, count, RUNS, &ceiling));
     }
     segrt_session_close(session);
     return status;

@@ -303,5 +303,6 @@ const backend backend_cpu = {
     .describe = cpu_describe,
     .memory = cpu_memory,
     .profile = cpu_profile,
+    .ceiling = cpu_ceiling,
     .close = cpu_close,
 };

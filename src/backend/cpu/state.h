@@ -6,6 +6,7 @@
  *   plan.c      for a shape: the list of steps that covers all operations, places of tensors in the arena
  *   step_*.c    the steps, over a table of kernels (kernels/kernels.h); steps.c what they share
  *   observe.c   results of steps as plain floats
+ *   ceiling.c   what the machine reaches with these kernels, for a profile
  *   backend.c   the backend: open, prepare, run, close
  *
  * Tensors.  x, f and reduced are row-major floats [n][tokens][width], query and attended row-major operands; levels are blocked floats, hidden,
@@ -276,5 +277,8 @@ void pad_logits(const cpu_state *cpu, const network_shape *shape, float *row);
 void label_rows(const step_run *job, int p, int begin, int end, const float *rows, int count, void *scratch);
 size_t label_scratch(const cpu_state *cpu);
 segrt_status label_tables_fit(label_tables *t, const network_shape *shape, const label_output *output, segrt_error *error);
+
+/* backend.h: what the machine reaches with this session's kernels. */
+segrt_status cpu_ceiling(const void *state, backend_ceiling *ceiling, segrt_error *error);
 
 #endif

@@ -16,7 +16,7 @@
 #include "kernels/guard_support.h"
 #include "model_support.h"
 
-extern const cpu_kernels cpu_kernels_bf16_amx_emulated;
+extern const cpu_kernels cpu_kernels_bf16_amx_emulated, cpu_kernels_f32_amx_emulated;
 
 /* ------------------------------------------------------------------------------------ helpers */
 
@@ -27,26 +27,38 @@ static int up(int x, int unit) { return (x + unit - 1) / unit * unit; }
 
 static float operand_at(const cpu_kernels *k, const void *p, size_t i)
 {
-    if (k->operand_bytes == sizeof(float))
+    if (k->operand_bytes == sizeof(float) && !k->parts)
         return ((const float *)p)[i];
-    const uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
+    const uint32_t both = k->parts ? ((const uint32_t *)p)[i] : (uint32_t)((const uint16_t *)p)[i] << 16;
+    const uint32_t upper = both & 0xffff0000u, lower = both << 16; /* a bfloat16 number, or the sum of two */
+    float f, rest;
+    memcpy(&f, &upper, sizeof f);
+    memcpy(&rest, &lower, sizeof rest);
+    return f + rest;
+}
+
+static uint16_t nearest_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 static void put_operand(const cpu_kernels *k, void *p, size_t i, float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (k->operand_bytes == sizeof(float))
+    const uint32_t upper = (uint32_t)nearest_bf16(x) << 16;
+    float larger;
+    memcpy(&larger, &upper, sizeof larger);
+    if (k->parts)
+        ((uint32_t *)p)[i] = upper | nearest_bf16(x - larger);
+    else if (k->operand_bytes == sizeof(float))
         ((float *)p)[i] = x;
     else
-        ((uint16_t *)p)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        ((uint16_t *)p)[i] = nearest_bf16(x);
 }
 
 /* Rounding of one number that is stored as an operand. */
-static double operand_error(const cpu_kernels *k) { return k->operand_bytes == sizeof(float) ? 2e-6 : 1.0 / 256; }
+static double operand_error(const cpu_kernels *k) { return k->parts ? 1.0 / 65536 : k->operand_bytes == sizeof(float) ? 2e-6 : 1.0 / 256; }
 
 static guarded floats(size_t count)
 {
@@ -72,6 +84,8 @@ static void for_tables(void (*check)(const cpu_kernels *k))
             check(cpu_kernel_tables[i]);
         }
     check(&cpu_kernels_bf16_amx_emulated);
+    seed = 1;
+    check(&cpu_kernels_f32_amx_emulated);
 }
 
 static void expect(const cpu_kernels *k, const char *what, size_t at, double got, double wanted, double allowed)
@@ -196,7 +210,7 @@ static void check_packing(const cpu_kernels *k)
             for (int j = 0; j < up(n, PANEL); j++) {
                 const double got = k->packed_at((char *)b.data + (size_t)(j / PANEL) * k->panel_bytes(rows), i, j % PANEL);
                 const double wanted = i < rows && j < n ? (double)src[i * n + j] : 0;
-                expect(k, "packed column", (size_t)i, got, wanted, k->operand_bytes == 4 ? 0 : fabs(wanted) / 256);
+                expect(k, "packed column", (size_t)i, got, wanted, k->parts ? fabs(wanted) / 65536 : k->operand_bytes == 4 ? 0 : fabs(wanted) / 256);
             }
         assert_true(guarded_whole(&b));
         guarded_close(&columns), guarded_close(&b);
@@ -373,7 +387,7 @@ static void check_exp_sums(const cpu_kernels *k)
                 expect(k, "power", (size_t)(i * row + j), got, wanted, wanted * (operand_error(k) * 1.03 + 1e-6 * size));
                 stored += got;
             }
-            expect(k, "sum of powers", (size_t)i, (double)total[i], stored, 2e-6 * stored);
+            expect(k, "sum of powers", (size_t)i, (double)total[i], stored, operand_error(k) * stored * (k->operand_bytes == 2 ? 0.0005 : 1));
         }
         assert_true(guarded_whole(&c));
         guarded *const all[] = {&a, &w, &bias, &sums, &scale, &b, &c};
@@ -466,7 +480,7 @@ static void check_depthwise(const cpu_kernels *k)
                                 sum += (double)taps[(y * 3 + dx + 1) * lanes + c] * (double)operand_at(k, rows[y], (size_t)((x + dx) * lanes + c));
                     const double wanted = 0.5 * sum * erfc(-sum * 0.70710678118654752440);
                     expect(k, "gelu", (size_t)(x * lanes + c), operand_at(k, out.data, (size_t)(x * lanes + c)), wanted,
-                           k->operand_bytes == 4 ? 4e-6 + 1e-6 * fabs(sum) : 2e-4 + fabs(wanted) / 256);
+                           k->operand_bytes == 4 ? 4e-6 + (k->parts ? 2e-5 : 1e-6) * fabs(sum) : 2e-4 + fabs(wanted) / 256);
                 }
             assert_true(guarded_whole(&out));
             for (int y = 0; y < 3; y++)

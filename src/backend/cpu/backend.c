@@ -28,12 +28,12 @@ static bool units_fit(const network *net, int unit)
     return fit;
 }
 
-/* The best table of the precision among the levels that may be used. */
-static const cpu_kernels *choose_kernels(const network *net, segrt_precision precision, unsigned levels)
+/* The best table of the precision among the levels that may be used; parts: of those whose operands are parts. */
+static const cpu_kernels *choose_kernels(const network *net, segrt_precision precision, unsigned levels, bool parts)
 {
     for (size_t i = 0; i < cpu_kernel_table_count; i++) {
         const cpu_kernels *k = cpu_kernel_tables[i];
-        if (k->precision == precision && levels >> k->level & 1 && units_fit(net, k->k_unit))
+        if (k->precision == precision && k->parts == parts && levels >> k->level & 1 && units_fit(net, k->k_unit))
             return k;
     }
     return NULL;
@@ -78,7 +78,7 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
     if (precision == SEGRT_INT8 && !options->settings)
         return fail_with(error, SEGRT_ARGUMENT, "int8 needs an engine with measured scales: segrt build MODEL --precision int8 --calibrate FOLDER");
     const int8_kernels *q = precision == SEGRT_INT8 ? choose_int8(net, levels) : NULL;
-    const cpu_kernels *k = q ? q->base : choose_kernels(net, precision, levels);
+    const cpu_kernels *k = q ? q->base : choose_kernels(net, precision, levels, false), *mix = choose_kernels(net, precision, levels, true);
     if (!k)
         return fail_with(error, SEGRT_UNSUPPORTED, "the CPU does not run %s; give float32, bfloat16 or int8", precision_name(precision));
     if (!net->stages[0].patch.weight.f32)
@@ -89,9 +89,10 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
     cpu->net = net;
     cpu->k = k;
     cpu->q = q;
+    cpu->mix = mix ? mix : k;
     cpu->pool = options->pool;
     cpu->options = *options;
-    snprintf(cpu->description, sizeof cpu->description, "cpu, %s, %s, %d thread%s", cpu_level_name(k->level), precision_name(precision),
+    snprintf(cpu->description, sizeof cpu->description, "cpu, %s, %s, %d thread%s", cpu_level_name(cpu->mix->level), precision_name(precision),
              pool_workers(cpu->pool), pool_workers(cpu->pool) == 1 ? "" : "s");
     status = network_operations(net, &cpu->memory, &cpu->operations, &cpu->count, error);
     if (!status)

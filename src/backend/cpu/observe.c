@@ -47,7 +47,7 @@ static void read_blocked(const cpu_kernels *k, const void *p, size_t tokens, int
 /* Keys of one picture, back from their panels: column j of a head's panels is key j. */
 static void read_keys(const step_run *job, int picture, float *out)
 {
-    const cpu_kernels *k = job->cpu->k;
+    const cpu_kernels *k = job->cpu->mix;
     const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
     const stage_shape *at = step_shape(job);
     const int c = stage->width, d = c / stage->heads, keys = at->key_h * at->key_w;

@@ -11,7 +11,7 @@ enum {
 };
 
 typedef struct attention_space {
-    void *x;       /* [BLOCK][c] operands, where these are not floats */
+    void *x;       /* [BLOCK][c] operands, where these are not floats; the queries as the scores read them, where the query product gives floats */
     float *rstd;   /* [BLOCK] */
     void *q;       /* [BLOCK][c] operands */
     float *scores; /* [BLOCK][KEY_TILE] */
@@ -24,16 +24,16 @@ typedef struct attention_space {
 
 static attention_space lay_out(const cpu_state *cpu, int stage, bump *b)
 {
-    const cpu_kernels *k = cpu->k;
+    const cpu_kernels *k = cpu->k, *mix = cpu->mix;
     const network_stage *s = &cpu->net->stages[stage];
     const size_t c = (size_t)round_up(s->width, LINE), d = (size_t)round_up(s->width / s->heads, PANEL);
-    const bool floats = k->operand_bytes == sizeof(float);
+    const bool floats = reads_floats(mix);
     attention_space a;
-    a.x = bump_operands(b, k, floats ? 0 : BLOCK * c);
+    a.x = bump_operands(b, mix, floats ? 0 : BLOCK * c);
     a.rstd = bump_floats(b, BLOCK);
     a.q = bump_operands(b, k, BLOCK * c);
     a.scores = bump_floats(b, BLOCK * KEY_TILE);
-    a.weights = floats ? (void *)a.scores : bump_operands(b, k, BLOCK * KEY_TILE);
+    a.weights = floats ? (void *)a.scores : bump_operands(b, mix, BLOCK * KEY_TILE);
     a.sums = bump_floats(b, BLOCK * d);
     a.maximum = bump_floats(b, BLOCK);
     a.sum = bump_floats(b, BLOCK);
@@ -72,7 +72,7 @@ static bool scores_are_small(const step_run *job, int picture, int head, float q
 static void attend(const step_run *job, int picture, int head, const attention_space *a, const void *q, ptrdiff_t q_row, int m,
                    float query_norm, const float *row_scale, const float *shift)
 {
-    const cpu_kernels *k = job->cpu->k;
+    const cpu_kernels *k = job->cpu->mix;
     const stage_shape *at = step_shape(job);
     const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
     const int d = stage->width / stage->heads, keys = at->key_h * at->key_w, width = round_up(d, PANEL);
@@ -112,13 +112,19 @@ static void attend(const step_run *job, int picture, int head, const attention_s
 static void attend_heads(const step_run *job, int picture, const attention_space *a, const void *q, ptrdiff_t q_row, int m, void *out,
                          ptrdiff_t out_row)
 {
-    const cpu_kernels *k = job->cpu->k;
+    const cpu_kernels *k = job->cpu->k, *mix = job->cpu->mix;
     const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
     const int d = stage->width / stage->heads, width = round_up(d, PANEL);
+    if (mix->parts) {
+        const int row = round_up(stage->width, LINE);
+        mix->operands(q, q_row, m, stage->width, NULL, a->x, row);
+        q = a->x;
+        q_row = row;
+    }
     for (int head = 0; head < stage->heads; head++) {
         const size_t column = (size_t)(head * d);
-        const void *queries = offset_operands(k, q, column);
-        attend(job, picture, head, a, queries, q_row, m, sqrtf(k->largest_square(queries, q_row, m, d)), NULL, NULL);
+        const void *queries = offset_operands(mix, q, column);
+        attend(job, picture, head, a, queries, q_row, m, sqrtf(mix->largest_square(queries, q_row, m, d)), NULL, NULL);
         for (int i = 0; i < m; i++)
             a->sum[i] = 1.0f / a->sum[i];
         k->operands(a->sums, width, m, d, a->sum, (char *)out + column * (size_t)k->operand_bytes, out_row);
@@ -131,7 +137,7 @@ static void one_head(const step_run *job, int picture, const attention_space *a,
     const packed_block *block = step_block(job);
     const int c = job->cpu->net->stages[job->step->first.stage].width;
     ptrdiff_t row;
-    const void *q = as_operands(k, x, m, c, a->x, &row);
+    const void *q = as_operands(job->cpu->mix, x, m, c, a->x, &row);
     k->rstd(x, c, m, c, block->eps1, a->rstd);
     attend(job, picture, 0, a, q, row, m, sqrtf((float)c), a->rstd, step_in(job, ROLE_SHIFT, picture)); /* a normed x is that long */
     k->attend_out(a->sums, round_up(c, PANEL), a->sum, m, c, block->out_bias, x, c);

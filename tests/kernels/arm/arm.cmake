@@ -5,7 +5,7 @@ find_program(ARM_EMULATOR NAMES qemu-aarch64 qemu-aarch64-static)
 if(ARM_COMPILER AND ARM_EMULATOR AND NOT SEGRT_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(kernels ${PROJECT_SOURCE_DIR}/src/backend/cpu/kernels)
   file(GLOB headers CONFIGURE_DEPENDS ${kernels}/*.h)
-  set(sources ${CMAKE_CURRENT_LIST_DIR}/../test_kernels.c ${CMAKE_CURRENT_LIST_DIR}/../amx_support.c ${CMAKE_CURRENT_LIST_DIR}/../guard_support.c
+  set(sources ${CMAKE_CURRENT_LIST_DIR}/../test_kernels.c ${CMAKE_CURRENT_LIST_DIR}/../amx_support.c ${CMAKE_CURRENT_LIST_DIR}/../amx_parts_support.c ${CMAKE_CURRENT_LIST_DIR}/../guard_support.c
       ${CMAKE_CURRENT_SOURCE_DIR}/model_support.c ${PROJECT_SOURCE_DIR}/src/base/cpu.c ${PROJECT_SOURCE_DIR}/src/base/error.c ${kernels}/tables.c
       ${kernels}/f32_portable.c ${kernels}/bf16_portable.c ${kernels}/f32_neon.c ${kernels}/bf16_neon.c)
   add_custom_command(OUTPUT test_kernels_neon

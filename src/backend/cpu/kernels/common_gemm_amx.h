@@ -1,14 +1,20 @@
-/* common_gemm_amx: products of bfloat16 tiles: two by two tiles of 16 rows and columns while k runs 32 at a time, then the sums
+/* common_gemm_amx: products of bfloat16 tiles: two by two tiles of 16 rows and columns while k runs a line of operands at a time
+ * (for operands of two parts, common_parts.h, by two tiles of the right side), then the sums
  * through a buffer in L1 to the common store.  Rows that do not fill a tile get tiles of their own shape: the tile
  * configuration is loaded where it changes, a few times a product, and left released. */
 #ifndef SEGRT_COMMON_GEMM_AMX_H
 #define SEGRT_COMMON_GEMM_AMX_H
 
 #include "backend/cpu/kernels/amx_tiles.h"
+#if defined(OPERAND_PARTS)
+#include "backend/cpu/kernels/common_parts.h"
+#else
 #include "backend/cpu/kernels/common_pairs.h"
+enum { PART_TILES = 1 };
+#endif
 #include "backend/cpu/kernels/common_store.h"
 
-enum { TILE = 16, TILE_K = 32 };
+enum { TILE = 16, TILE_K = LANES };
 
 static tile_shape shape_of(int upper, int lower)
 {
@@ -39,19 +45,22 @@ static inline __attribute__((always_inline)) void amx_tiles(const gemm_args *g, 
     const operand *a = (const operand *)g->a + i * g->a_row;
     const char *b = (const char *)g->b + (size_t)p * g->b_panel;
     const ptrdiff_t a_bytes = g->a_row * (ptrdiff_t)sizeof(operand), lower = TILE * g->a_row;
-    for (int k = 0; k < g->k; k += TILE_K, a += g->a_panel, b += TILE * LINE) {
+    for (int k = 0; k < g->k; k += TILE_K, a += g->a_panel, b += PART_TILES * TILE * LINE) {
         tile_load(4, a, a_bytes);
-        tile_load(6, b, LINE);
-        tile_multiply(0, 4, 6);
-        if (two_panels) {
-            tile_load(7, b + g->b_panel, LINE);
-            tile_multiply(1, 4, 7);
-        }
-        if (two_rows) {
-            tile_load(5, a + lower, a_bytes);
-            tile_multiply(2, 5, 6);
-            if (two_panels)
-                tile_multiply(3, 5, 7);
+        for (int part = 0; part < PART_TILES; part++) {
+            tile_load(6, b + part * TILE * LINE, LINE);
+            tile_multiply(0, 4, 6);
+            if (two_panels) {
+                tile_load(7, b + g->b_panel + part * TILE * LINE, LINE);
+                tile_multiply(1, 4, 7);
+            }
+            if (two_rows) {
+                if (part == 0)
+                    tile_load(5, a + lower, a_bytes);
+                tile_multiply(2, 5, 6);
+                if (two_panels)
+                    tile_multiply(3, 5, 7);
+            }
         }
     }
     const ptrdiff_t bytes = to_row * (ptrdiff_t)sizeof(float);

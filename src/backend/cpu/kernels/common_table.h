@@ -18,9 +18,15 @@
 #define COMMON_PRECISION SEGRT_FLOAT32
 #endif
 
+#ifdef OPERAND_PARTS
+#define COMMON_PARTS true
+#else
+#define COMMON_PARTS false
+#endif
+
 #define COMMON_TABLE(text, cpu_level)                                                                                                      \
     {                                                                                                                                      \
-        .name = text, .level = cpu_level, .precision = COMMON_PRECISION, .operand_bytes = sizeof(operand), .k_unit = K_UNIT,               \
+        .name = text, .level = cpu_level, .precision = COMMON_PRECISION, .parts = COMMON_PARTS, .operand_bytes = sizeof(operand), .k_unit = K_UNIT,               \
         .tile_rows = TILE_ROWS, .panel_bytes = panel_bytes, .packed_at = packed_at, .pack_rows = pack_rows, .pack_columns = pack_columns, .gemm = gemm,            \
         .rstd = rstd, .operands = operands, .patch_norm = patch_norm, .stage_norm = stage_norm, .softmax = softmax,                        \
         .sum_lanes = sum_lanes, .largest_square = largest_square, .scale_rows = scale_rows, .attend_out = attend_out, .depthwise = depthwise, .merge = merge, .label = label,                        \

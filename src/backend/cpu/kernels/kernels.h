@@ -2,7 +2,8 @@
  * set and number type.  Steps (../step_*.c) are written once over such a table; tests/kernels walks all
  * tables that the machine can run and holds every function to plain loops in double.
  *
- * Operands: what a product reads: float, or bfloat16 (with float accumulation), `operand_bytes` each.
+ * Operands: what a product reads: float, bfloat16 (with float accumulation), or float as a pair of bfloat16 parts,
+ * `operand_bytes` each.
  * Activations between products are operands too; sums, scores, the residual stream and statistics are
  * float.
  *
@@ -40,7 +41,7 @@ typedef struct gemm_args {
     const float *row_scale; /* [m] or NULL */
     const float *bias;      /* [n rounded up to PANEL] or NULL */
     float *exp_sums;        /* or [m][FLOATS]: c, row-major operands, becomes 2^ of all that, zero from n to n rounded up to k_unit, and the rows' sums
-                               (of what is stored) are added here, spread over lanes; the results must be within 2^+-126 */
+                               (of what is stored, but for parts as they were before) are added here, spread over lanes; the results must be within 2^+-126 */
 } gemm_args;
 
 /* One level of the head below the first, as one quarter row needs it. */
@@ -75,6 +76,7 @@ typedef struct cpu_kernels {
     const char *name;          /* type, tile, level: "f32_6x16_avx2" */
     cpu_level level;
     segrt_precision precision;
+    bool parts;                /* float32 whose operands are two bfloat16 numbers each: for attention, beside a table of floats */
     int operand_bytes;
     int k_unit;                /* operands are read up to k rounded up to this */
     int tile_rows;             /* rows of a product that are done at once: multiples are best */

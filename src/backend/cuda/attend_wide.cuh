@@ -1,8 +1,8 @@
-/* attend_wide: attend.cuh with wgmma (compute capability 9.0a, 16 bits, heads of 32 and 64): groups of four warps, each
- * with 64 rows, read K and V from shared memory once a group.
+/* attend_wide: attend.cuh with wgmma (compute capability 9.0a, 16 bits, heads of 32 and 64): blocks of four warps
+ * with 64 rows read K and V from shared memory once.
  *
  * A tile's values are multiplied while the next one's scores become weights (as in FlashAttention-3, Shah et al. 2024),
- * and other groups' products run meanwhile: bound by the tensor cores and the unit that makes exponentials, about
+ * and other blocks' products run meanwhile: bound by the tensor cores and the unit that makes exponentials, about
  * equally. */
 #ifndef SEGRT_CUDA_ATTEND_WIDE_CUH
 #define SEGRT_CUDA_ATTEND_WIDE_CUH
@@ -14,20 +14,20 @@ namespace {
 
 constexpr int WIDE_KEYS = 64;
 
-/* A multiprocessor holds sixteen warps: two blocks, or four with less room each. */
-template <int D, int WARPS> constexpr int wide_stages = WARPS == 8 ? (D == 64 ? 6 : 8) : D == 64 ? 3 : 6;
-template <int D, int WARPS> constexpr int wide_query_stages = WARPS == 8 ? (D == 64 ? 4 : 3) : D == 64 ? 3 : 4;
+constexpr int WIDE_WARPS = 4; /* of a block; a multiprocessor holds four */
+template <int D> constexpr int wide_stages = D == 64 ? 3 : 6;
+template <int D> constexpr int wide_query_stages = D == 64 ? 3 : 4;
 
-template <int D, int WARPS> constexpr int wide_bytes()
+template <int D> constexpr int wide_bytes()
 {
-    const int ring = wide_stages<D, WARPS> * (2 * WIDE_KEYS * D * 2 + WIDE_KEYS * 4), query = wide_query_stages<D, WARPS> * (WARPS * 16 + D) * 128;
+    const int ring = wide_stages<D> * (2 * WIDE_KEYS * D * 2 + WIDE_KEYS * 4), query = wide_query_stages<D> * (WIDE_WARPS * 16 + D) * 128;
     return ring > query ? ring : query;
 }
 
-template <numeric N, int D, int WARPS, bool QUERY> __global__ void __launch_bounds__(WARPS * 32, 16 / WARPS) attend_wide(const attend_args p)
+template <numeric N, int D, bool QUERY> __global__ void __launch_bounds__(WIDE_WARPS * 32, 16 / WIDE_WARPS) attend_wide(const attend_args p)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    constexpr int ROWS = WARPS * 16, KEYS = WIDE_KEYS, STAGES = wide_stages<D, WARPS>, K_ROW = D * 2, V_ROW = KEYS * 2, TILE = KEYS * K_ROW, STAGE = 2 * TILE;
+    constexpr int WARPS = WIDE_WARPS, ROWS = WARPS * 16, KEYS = WIDE_KEYS, STAGES = wide_stages<D>, K_ROW = D * 2, V_ROW = KEYS * 2, TILE = KEYS * K_ROW, STAGE = 2 * TILE;
     constexpr int Q_STEPS = K_ROW / 32, V_STEPS = V_ROW / 32, S_TILES = KEYS / 8, O_TILES = D / 8;
     extern __shared__ __align__(1024) unsigned char shared[];
     const uint32_t base = shared_address(shared), bias_base = base + STAGES * STAGE;
@@ -36,7 +36,7 @@ template <numeric N, int D, int WARPS, bool QUERY> __global__ void __launch_boun
 
     wait_for_previous();
     fragment<N, 4> query[1][Q_STEPS];
-    load_query<N, D, 1, WARPS, wide_query_stages<D, WARPS>, QUERY>(query, p, b, base);
+    load_query<N, D, 1, WARPS, wide_query_stages<D>, QUERY>(query, p, b, base);
 
     const key_copier<N, D, KEYS, WARPS * 32> keys(p, b);
     auto copy = [&](int tile, int stage) {
@@ -132,18 +132,16 @@ template <numeric N, int D, int WARPS, bool QUERY> __global__ void __launch_boun
 #endif
 }
 
-template <numeric N, int D, int WARPS> cudaError_t launch_wide_rows(const attend_args &p, const launch *how)
+template <numeric N, int D> cudaError_t launch_wide_head(const attend_args &p, const launch *how)
 {
-    constexpr int ROWS = WARPS * 16, bytes = wide_bytes<D, WARPS>();
+    constexpr int ROWS = WIDE_WARPS * 16, THREADS = WIDE_WARPS * 32, bytes = wide_bytes<D>();
     const dim3 grid((p.tokens + ROWS - 1) / ROWS, p.heads, p.images);
-    return p.weight ? start(attend_wide<N, D, WARPS, true>, grid, WARPS * 32, bytes, how, p) : start(attend_wide<N, D, WARPS, false>, grid, WARPS * 32, bytes, how, p);
+    return p.weight ? start(attend_wide<N, D, true>, grid, THREADS, bytes, how, p) : start(attend_wide<N, D, false>, grid, THREADS, bytes, how, p);
 }
 
 template <numeric N> cudaError_t launch_wide(const attend_args &p, const launch *how)
 {
-    if (p.rows == 128)
-        return p.head == 64 ? launch_wide_rows<N, 64, 8>(p, how) : launch_wide_rows<N, 32, 8>(p, how);
-    return p.head == 64 ? launch_wide_rows<N, 64, 4>(p, how) : launch_wide_rows<N, 32, 4>(p, how);
+    return p.head == 64 ? launch_wide_head<N, 64>(p, how) : launch_wide_head<N, 32>(p, how);
 }
 
 } // namespace

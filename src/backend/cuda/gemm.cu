@@ -7,25 +7,27 @@ namespace {
 struct tile_row {
     const char *name;
     int bm, bn, threads, stages, at_once; /* at_once: blocks that the registers of a multiprocessor hold */
+    double begin, rows;                   /* microseconds: of a block, of finishing rows */
 };
 
 const tile_row tiles[] = {
-    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2},
-    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2},
-    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 16), 4, 3},
+    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2, 0.32, 5.84},
+    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2, 0.95, 3.35},
+    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 16), 4, 3, 1.32, 1.80},
 };
 constexpr int TILES = sizeof tiles / sizeof *tiles;
 
 } // namespace
 
-/* Clock cycles by a model that ranks well enough: a slice costs its products at the measured rate, at least a latency, and
- * its way from the second-level cache; blocks beyond what fits at once wait; finishing rows is cheap in a cluster and dear
- * without. */
+/* Microseconds by a model that ranks well enough, its numbers fitted to every tile and split of 92 products of b0 and b2 on
+ * an H200 (what it chooses is 2 % slower than the best of each): a slice costs time by its size, at least its way from the
+ * second-level cache; blocks beyond what fits at once wait; finishing rows is cheap in a cluster
+ * and dear without. */
 size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide)
 {
     const int elements = SLICE / (type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4), slices = (args->k + elements - 1) / elements;
     args->wide = wide && type != NUMERIC_F32;
-    const double rate = type == NUMERIC_F32 ? 1.0 / 3 : args->wide ? 1.5 : 1;
+    const double rate = type == NUMERIC_F32 ? 1.0 / 3 : 1;
     double best = 0;
     args->tile = -1;
     for (int t = 0; t < TILES; t++) {
@@ -39,17 +41,16 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters,
             const int fit = room < tiles[t].at_once ? room : tiles[t].at_once, resident = (int)((blocks + processors - 1) / processors);
             const int at_once = resident < fit ? resident : fit;
             const double waves = (double)((blocks + (long)processors * at_once - 1) / ((long)processors * at_once));
-            const double work = (double)tiles[t].bm * tiles[t].bn * 128 / 2600 / rate * at_once, latency = 350;
-            const double traffic = (double)blocks * each * (tiles[t].bm + tiles[t].bn) * SLICE / 24 / processors; /* from the second-level cache */
+            const double work = (double)tiles[t].bm * tiles[t].bn * SLICE * 8e-7 / rate * at_once;
+            const double traffic = (double)blocks * each * (tiles[t].bm + tiles[t].bn) * SLICE / processors * 46e-6; /* from the second-level cache */
             const bool together = clusters && across * splits <= MOST_TILES && tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads >= splits;
-            double cost = waves * (1500 + each * (work > latency ? work : latency));
+            double cost = waves * (tiles[t].begin + each * work);
             cost = cost > traffic ? cost : traffic;
-            if (args->end == GEMM_ROWS) /* rows in turn, the more the longer */
-                cost += waves * 300 * tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads / splits;
-            if (args->end == GEMM_ROWS && args->rows == ROW_RESIDUAL && tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads > 8)
-                cost += waves * 3000; /* too much of x to wait in registers */
-            if (args->end == GEMM_ROWS && across * splits > 1)
-                cost += together ? 600 + 60 * splits : 20000 + (double)tiles[t].bm * args->n * 4 * (splits + 1) / 10;
+            if (args->end == GEMM_ROWS) {
+                cost += waves * tiles[t].rows / splits * (args->rows == ROW_PATCH ? 2.64 : 1) * (1 + 0.14 * (at_once - 1));
+                if (across * splits > 1)
+                    cost += together ? 0.9 + 0.1 * splits : 30 + (double)tiles[t].bm * args->n * (splits + 1) * 2.2e-4;
+            }
             if (args->tile < 0 || cost < best) {
                 best = cost;
                 args->tile = t;

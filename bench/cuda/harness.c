@@ -2,6 +2,7 @@
  * random numbers of the published widths.  Built by build.sh on a machine that has a GPU but not this project's packages.
  *
  *     harness check                every precision, fused and not, odd sizes, batches, custom widths
+ *     harness device               memory and streams of the caller, failures, several sessions: see device_check.c
  *     harness one B N H W PRECISION    each kernel a few times, for a profiler
  *     harness time [CSV]           whole forward (graph replays between events, median of 200) and each kernel */
 #include <math.h>
@@ -9,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/session.h"
 #include "backend/reference/reference.h"
 #include "base/processors.h"
+#include "device_check.h"
 #include "model_support.h"
 
 typedef struct shape_row {
@@ -342,6 +343,8 @@ int main(int count, char **words)
     }
     if (count > 6 && !strcmp(words[1], "one"))
         return one(atoi(words[2]), (shape_row){atoi(words[3]), atoi(words[4]), atoi(words[5])}, words[6]);
+    if (count > 1 && !strcmp(words[1], "device"))
+        return device_check_all() != 0;
     if (count > 1 && !strcmp(words[1], "time")) {
         FILE *csv = count > 2 && !brief ? fopen(words[2], "w") : NULL;
         time_all(csv, brief);
@@ -349,6 +352,6 @@ int main(int count, char **words)
             fclose(csv);
         return 0;
     }
-    printf("harness check [brief] | time [brief | CSV] | one B N H W PRECISION\n");
+    printf("harness check [brief] | device | time [brief | CSV] | one B N H W PRECISION\n");
     return 2;
 }

@@ -294,6 +294,32 @@ typedef struct segrt_result {
 SEGRT_API segrt_status segrt_session_segment(segrt_session *session, const segrt_image *picture, const segrt_preprocessing *preprocessing,
                                              segrt_result *result, segrt_error *error);
 
+/* Pictures that are in device memory already, to labels there. */
+typedef struct segrt_device_run {
+    size_t size;
+    int32_t n, width, height;       /* pictures (0: 1), and their size, which is the network's input: nothing is resized */
+    const uint8_t *pixels;          /* device: R G B of 8 bits */
+    ptrdiff_t stride;               /* bytes from a row to the next; 0: 3 * width */
+    ptrdiff_t picture_stride;       /* bytes from a picture to the next; 0: height * stride */
+    void *labels;                   /* device: [n][height][width] of label_bytes each */
+    int32_t label_bytes;            /* 1 (default; at most 256 classes) or 2 */
+    ptrdiff_t label_stride;         /* elements from a row to the next; 0: width */
+    ptrdiff_t label_picture_stride; /* elements from a picture to the next; 0: height * label_stride */
+    void *stream;                   /* a cudaStream_t (CUstream) of the session's device; NULL: the default stream */
+} segrt_device_run;
+
+/* Queues copies and the network on the caller's stream and returns without waiting: `pixels` are read and `labels` written in
+ * that stream's order, so both must stay until its work is done; `run` itself may go at once.  Only a shape that the session does
+ * not know yet (it keeps the latest eight) is planned first, and may wait for runs before.  Runs of one session follow each other
+ * on whatever streams they are, since they share a workspace: sessions of their own run side by side.  Pictures of another size
+ * than the engine's profile allows are refused; to resize, or for windows, use segrt_session_segment.  The thread's current CUDA
+ * device stays as it was.  Pinned and managed host memory that the device reaches will do too.  segrt_session_close waits for what is
+ * queued; segrt_session_cancel does not reach it.
+ * Errors: ARGUMENT (memory that the device cannot reach, strides, a stream that is being captured), SHAPE, UNSUPPORTED (the
+ * session runs on a processor), NO_MEMORY, DEVICE.  What fails on the device later is told by the stream, and by the session's next
+ * run: such a session is to be closed. */
+SEGRT_API segrt_status segrt_session_run_device(segrt_session *session, const segrt_device_run *run, segrt_error *error);
+
 /* The network alone.  input [n][3][h][w], normalised as in training; logits [n][classes][ceil(h/4)][ceil(w/4)]. */
 SEGRT_API segrt_status segrt_session_forward(segrt_session *session, const float *input, int32_t n, int32_t h, int32_t w, float *logits, segrt_error *error);
 

@@ -61,6 +61,17 @@ typedef struct backend_options {
     bool profile;           /* time each step */
 } backend_options;
 
+/* A run on memory of the device itself: queued on the caller's stream, not waited for. */
+typedef struct backend_device_run {
+    int n, h, w;
+    const uint8_t *pixels;  /* device: [n][h] rows of w pixels R G B */
+    size_t stride, picture_stride;             /* bytes from a row, from a picture to the next */
+    void *labels;           /* device: [n][h] rows of w labels of label_bytes each */
+    int label_bytes;
+    size_t label_stride, label_picture_stride; /* bytes */
+    void *stream;           /* the device's own kind */
+} backend_device_run;
+
 typedef struct backend {
     const char *name;       /* "reference", "cpu", "cuda" */
     segrt_status (*open)(void **state, const network *net, const backend_options *options, segrt_error *error);
@@ -72,6 +83,7 @@ typedef struct backend {
     size_t (*profile)(const void *state, const backend_profile_row **rows); /* of the last shape run */
     segrt_status (*ceiling)(const void *state, backend_ceiling *ceiling, segrt_error *error); /* takes a tenth of a second; NULL: cannot */
     void (*close)(void *state);                          /* accepts NULL */
+    segrt_status (*run_device)(void *state, const backend_device_run *run, segrt_error *error); /* NULL: its memory is the host's */
 } backend;
 
 extern const backend backend_reference, backend_cpu;

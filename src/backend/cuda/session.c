@@ -26,6 +26,10 @@ static void session_close(void *state)
     cudaSetDevice(s->on.ordinal);
     if (s->stream)
         cudaStreamSynchronize(s->stream);
+    if (s->done) {
+        cudaEventSynchronize(s->done);
+        cudaEventDestroy(s->done);
+    }
     for (int i = 0; i < SESSION_PLANS; i++)
         plan_close(&s->plans[i]);
     packed_close(&s->weights);
@@ -39,8 +43,8 @@ static void session_close(void *state)
         cudaEventDestroy(s->end);
     if (s->stream)
         cudaStreamDestroy(s->stream);
-    if (s->lost)
-        cudaDeviceReset(); /* a failed device refuses everything until then */
+    if (s->lost && cudaDeviceSynchronize() != cudaSuccess)
+        cudaDeviceReset(); /* a fault on the device makes it refuse everything, the caller's own work too, until then */
     cudaGetLastError();
     arena_free(&s->profile_memory);
     memory_free(s);
@@ -87,6 +91,8 @@ static segrt_status session_open(void **state, const network *net, const backend
         status = check(s, cudaEventCreate(&s->begin), "making an event", error);
     if (!status)
         status = check(s, cudaEventCreate(&s->end), "making an event", error);
+    if (!status)
+        status = check(s, cudaEventCreateWithFlags(&s->done, cudaEventDisableTiming), "making an event", error);
     if (!status)
         status = device_get(&counters, PLAN_COUNTERS * sizeof(unsigned), "counters", error);
     s->counters = counters;
@@ -161,6 +167,9 @@ static segrt_status find_plan(cuda_session *s, const plan_key *key, segrt_error 
             oldest = p;
     }
     s->latest = NULL;
+    segrt_status status = check(s, cudaEventSynchronize(s->done), "running the network", error); /* it may be in the workspace still */
+    if (status)
+        return status;
     plan_close(oldest);
     const plan_maker maker = {.net = s->net,
                               .weights = &s->weights,
@@ -170,7 +179,7 @@ static segrt_status find_plan(cuda_session *s, const plan_key *key, segrt_error 
                               .shared = s->on.shared,
                               .fused = s->fused,
                               .counters = s->counters};
-    segrt_status status = plan_lay_out(oldest, &maker, key, NULL, error);
+    status = plan_lay_out(oldest, &maker, key, NULL, error);
     const size_t bytes = oldest->bytes;
     if (!status && bytes > s->workspace_bytes) { /* plans point into the workspace */
         drop_plans(s);
@@ -185,6 +194,8 @@ static segrt_status find_plan(cuda_session *s, const plan_key *key, segrt_error 
         status = plan_lay_out(oldest, &maker, key, s->workspace, error);
     if (!status)
         status = capture(s, oldest, error);
+    if (!status) /* what was copied for the plan is there, whichever stream runs it */
+        status = check(s, cudaStreamSynchronize(s->stream), "planning a shape", error);
     if (status) {
         plan_close(oldest);
         return status;
@@ -356,7 +367,13 @@ static segrt_status grow_pinned(cuda_session *s, size_t bytes, segrt_error *erro
         cudaFreeHost(s->pinned);
     s->pinned = NULL;
     s->pinned_bytes = 0;
-    const segrt_status status = check(s, cudaMallocHost(&s->pinned, bytes), "pinned host memory", error);
+    const cudaError_t code = cudaMallocHost(&s->pinned, bytes);
+    if (code == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        return fail_with(error, SEGRT_NO_MEMORY, "out of memory: %zu MiB of pinned host memory for pictures and results",
+                         (bytes + 1048575) >> 20);
+    }
+    const segrt_status status = check(s, code, "pinned host memory", error);
     if (!status)
         s->pinned_bytes = bytes;
     return status;
@@ -399,6 +416,9 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
     status = grow_pinned(s, input > results ? input : results, error);
     if (status)
         return status;
+    status = check(s, cudaStreamWaitEvent(s->stream, s->done, 0), "waiting for the caller's stream", error);
+    if (status)
+        return status;
     memcpy(s->pinned, run->pixels ? (const void *)run->pixels : (const void *)run->input, input);
     status = check(s, cudaMemcpyAsync(p->input, s->pinned, input, cudaMemcpyHostToDevice, s->stream), "copying the input", error);
     bool means = false;
@@ -434,6 +454,90 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
     return SEGRT_OK;
 }
 
+/* ------------------------------------------------------------------ memory and stream of the caller */
+
+/* Memory that the device cannot reach is told here: a fault on the device would end all work of the process there. */
+static segrt_status reachable(const cuda_session *s, const void *first, size_t bytes, const char *what, segrt_error *error)
+{
+    const char *const ends[] = {first, (const char *)first + bytes - 1};
+    for (int i = 0; i < 2; i++) {
+        struct cudaPointerAttributes facts;
+        const segrt_status status = device_check(cudaPointerGetAttributes(&facts, ends[i]), "asking about the caller's memory", error);
+        if (status)
+            return status;
+        if (facts.type == cudaMemoryTypeUnregistered || (facts.type == cudaMemoryTypeDevice && facts.device != s->on.ordinal))
+            return fail_with(error, SEGRT_ARGUMENT, "%s: the %s byte of %zu is not in memory of cuda:%d", what, i ? "last" : "first", bytes,
+                             s->on.ordinal);
+    }
+    return SEGRT_OK;
+}
+
+static segrt_status copy_pictures(cuda_session *s, cudaStream_t stream, char *to, size_t to_row, size_t to_picture, const char *from,
+                                  size_t from_row, size_t from_picture, size_t row, const backend_device_run *run, segrt_error *error)
+{
+    segrt_status status = SEGRT_OK;
+    for (int i = 0; !status && i < run->n; i++)
+        status = check(s,
+                       cudaMemcpy2DAsync(to + (size_t)i * to_picture, to_row, from + (size_t)i * from_picture, from_row, row, (size_t)run->h,
+                                         cudaMemcpyDefault, stream),
+                       "copying on the caller's stream", error);
+    return status;
+}
+
+static segrt_status queue_run(cuda_session *s, const backend_device_run *run, segrt_error *error)
+{
+    const cudaStream_t stream = run->stream;
+    const size_t rows = (size_t)run->h, last = (size_t)run->n - 1;
+    const size_t in_row = (size_t)run->w * 3, out_row = (size_t)run->w * (size_t)run->label_bytes;
+    enum cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    segrt_status status = device_check(cudaStreamIsCapturing(stream, &capturing), "asking about the caller's stream", error);
+    if (!status && capturing != cudaStreamCaptureStatusNone)
+        return fail_with(error, SEGRT_ARGUMENT, "the stream is being captured: a run is a graph already and cannot become part of another");
+    if (!status)
+        status = reachable(s, run->pixels, last * run->picture_stride + (rows - 1) * run->stride + in_row, "pixels", error);
+    if (!status)
+        status = reachable(s, run->labels, last * run->label_picture_stride + (rows - 1) * run->label_stride + out_row, "labels", error);
+    if (status)
+        return status;
+    const backend_run usual = {.n = run->n,
+                               .h = run->h,
+                               .w = run->w,
+                               .pixels = run->pixels,
+                               .output = {.labels = run->labels, .label_bytes = run->label_bytes, .h = run->h, .w = run->w}};
+    const plan_key key = key_of(&usual);
+    status = find_plan(s, &key, error);
+    if (status)
+        return status;
+    const plan *p = s->latest;
+    status = check(s, cudaStreamWaitEvent(stream, s->done, 0), "waiting for the run before", error);
+    if (!status)
+        status = copy_pictures(s, stream, p->input, in_row, rows * in_row, (const char *)run->pixels, run->stride, run->picture_stride, in_row,
+                               run, error);
+    if (!status)
+        status = check(s, cudaGraphLaunch(p->graph, stream), "running the network", error);
+    if (!status)
+        status = copy_pictures(s, stream, run->labels, run->label_stride, run->label_picture_stride, p->labels, out_row, rows * out_row,
+                               out_row, run, error);
+    const segrt_status recorded = check(s, cudaEventRecord(s->done, stream), "marking the end of a run", error); /* also of half a run */
+    return status ? status : recorded;
+}
+
+static segrt_status session_run_device(void *state, const backend_device_run *run, segrt_error *error)
+{
+    cuda_session *s = state;
+    if (s->lost)
+        return fail_with(error, SEGRT_DEVICE, "this session's device failed before; open a new one");
+    int current = s->on.ordinal; /* the caller's, which stays what it was */
+    segrt_status status = device_check(cudaGetDevice(&current), "asking for the current device", error);
+    if (!status)
+        status = check(s, cudaSetDevice(s->on.ordinal), "choosing the device", error);
+    if (!status)
+        status = queue_run(s, run, error);
+    if (current != s->on.ordinal)
+        cudaSetDevice(current);
+    return status;
+}
+
 static const char *session_describe(const void *state)
 {
     return ((const cuda_session *)state)->description;
@@ -461,4 +565,5 @@ const backend cuda_backend_table = {
     .memory = session_memory,
     .profile = session_profile,
     .close = session_close,
+    .run_device = session_run_device,
 };

@@ -26,6 +26,7 @@ typedef struct cuda_session {
     size_t profile_count;
     double gpu_seconds; /* of the latest run: kernels alone */
     cudaEvent_t begin, end;
+    cudaEvent_t done; /* of the latest run on a caller's stream: the workspace is busy until then */
     char description[160];
 } cuda_session;
 

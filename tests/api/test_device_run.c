@@ -25,7 +25,9 @@ static int open_all(void **state)
     const segrt_session_options options = {.size = sizeof options, .device = "cpu", .threads = 1};
     f.model = random_model_open(&(random_model){.seed = 3});
     *state = &f;
-    return !f.model || segrt_engine_build(&f.engine, f.model, NULL, NULL) || segrt_session_open(&f.session, f.engine, &options, NULL);
+    return !f.model ||
+           segrt_engine_build(&f.engine, f.model, &(segrt_build_options){.size = sizeof(segrt_build_options), .max = {1, 64, 64}}, NULL) ||
+           segrt_session_open(&f.session, f.engine, &options, NULL);
 }
 
 static int close_all(void **state)
@@ -77,11 +79,11 @@ static void what_makes_no_sense_is_refused_first(void **state)
     }
 }
 
-static void a_picture_too_small_for_the_network_is_a_shape_error(void **state)
+static void a_picture_outside_the_profile_is_a_shape_error(void **state)
 {
     const fixture *f = *state;
     segrt_device_run run = usual();
-    run.width = run.height = 1;
+    run.height = 63;
     assert_int_equal(segrt_session_run_device(f->session, &run, NULL), SEGRT_SHAPE);
 }
 
@@ -90,7 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_on_a_processor_says_what_it_runs_on),
         cmocka_unit_test(what_makes_no_sense_is_refused_first),
-        cmocka_unit_test(a_picture_too_small_for_the_network_is_a_shape_error),
+        cmocka_unit_test(a_picture_outside_the_profile_is_a_shape_error),
     };
     return cmocka_run_group_tests_name("device run", tests, open_all, close_all);
 }

@@ -283,6 +283,22 @@ template <typename F> cudaError_t dispatch(numeric type, F f)
     }
 }
 
+/* The limit is the kernel's, for the whole process: were it set to what a launch needs, a session on another thread could lower it
+ * between this thread's two calls.  So it is always the device's most. */
+static inline cudaError_t allow_most_shared(const void *kernel)
+{
+    int device, most;
+    cudaFuncAttributes own;
+    cudaError_t status = cudaGetDevice(&device);
+    if (status == cudaSuccess)
+        status = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (status == cudaSuccess)
+        status = cudaFuncGetAttributes(&own, kernel);
+    if (status == cudaSuccess && own.maxDynamicSharedSizeBytes < most - (int)own.sharedSizeBytes)
+        status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most - (int)own.sharedSizeBytes);
+    return status;
+}
+
 /* Launches with the attribute that lets a kernel start before the one before it has ended; `cluster`: all blocks of the
  * same y are one. */
 template <typename... P, typename... A>
@@ -306,7 +322,7 @@ static inline cudaError_t start_cluster(void (*kernel)(P...), dim3 grid, int thr
         attributes[config.numAttrs++].val.clusterDim.z = grid.z;
     }
     if (shared > 40 * 1024) { /* of 48 KiB without asking, some may be the kernel's own */
-        const cudaError_t raised = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        const cudaError_t raised = allow_most_shared((const void *)kernel);
         if (raised != cudaSuccess)
             return raised;
     }

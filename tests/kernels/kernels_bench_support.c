@@ -1,0 +1,89 @@
+/* kernels_bench: times the kernels; see kernels_bench_support.h. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/cpu/kernels/kernels.h"
+#include "kernels/kernels_bench_support.h"
+
+static int lanes_of(const cpu_kernels *k) { return LINE / k->operand_bytes; }
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+typedef struct timing {
+    const cpu_kernels *k;
+    gemm_args g;
+    float *x, *y, *maximum, *sum, *shrink;
+    int n;
+} timing;
+
+static void run_gemm(const timing *t) { t->k->gemm(&t->g); }
+static void run_softmax(const timing *t) { t->k->softmax(t->x, 256, 48, 256, true, t->maximum, t->sum, t->shrink, t->y, 256); }
+static void run_depthwise(const timing *t)
+{
+    const void *const rows[3] = {t->x, t->x + 4096, t->x + 8192};
+    t->k->depthwise(rows, 128, t->maximum, t->y);
+}
+
+static double best_time(const timing *t, void (*run)(const timing *t))
+{
+    double best = 1;
+    int times = 1;
+    for (int round = 0; round < 12; round++) {
+        const double begin = seconds();
+        for (int i = 0; i < times; i++)
+            run(t);
+        const double each = (seconds() - begin) / times;
+        best = each < best ? each : best;
+        times = each * times < 2e-3 ? times * 4 : times;
+    }
+    return best;
+}
+
+/* Products of the published models: columns, inner size, rows as the steps call them. */
+static const struct {
+    const char *what;
+    int m, n, k;
+} measured[] = {
+    {"scores, head of 32", 48, 256, 32}, {"scores, head of 64", 48, 256, 64}, {"values, head of 32", 48, 32, 256}, {"values, head of 64", 48, 64, 256},
+    {"fc1, b0 stage 1", 128, 64, 32},    {"fc2, b0 stage 1", 128, 32, 64},    {"fc1, b2 stage 3", 96, 512, 320},   {"fc2, b2 stage 3", 96, 320, 512},
+    {"query, b2 stage 4", 48, 512, 512}, {"reduction, b0 stage 1", 32, 32, 2048}, {"classifier", 96, 19, 256},     {"patch, b0 stage 1", 96, 32, 147},
+};
+
+static void measure(const cpu_kernels *k)
+{
+    enum { ROOM = 1 << 18 };
+    static float memory[6][ROOM];
+    static _Alignas(64) char packed[1 << 22];
+    memset(memory, 0, sizeof memory);
+    timing t = {.k = k, .x = memory[0], .y = memory[1], .maximum = memory[2], .sum = memory[3], .shrink = memory[4]};
+    for (size_t i = 0; i < sizeof measured / sizeof *measured; i++) {
+        const int m = measured[i].m, n = measured[i].n, inner = measured[i].k, row = (inner + lanes_of(k) - 1) / lanes_of(k) * lanes_of(k);
+        t.g = (gemm_args){.m = m, .n = n, .k = inner, .a = memory[0], .a_row = row, .a_panel = lanes_of(k), .b = packed, .b_panel = k->panel_bytes(inner),
+                          .c = memory[5], .c_row = n, .c_panel = FLOATS};
+        const double each = best_time(&t, run_gemm);
+        printf("%s,gemm %s,%dx%dx%d,%.3f,us,%.1f,GMAC/s\n", k->name, measured[i].what, m, n, inner, each * 1e6, (double)m * n * inner / each / 1e9);
+    }
+    t.g = (gemm_args){.m = 48, .n = 256, .k = 32, .a = memory[0], .a_row = 32, .a_panel = lanes_of(k), .b = packed, .b_panel = k->panel_bytes(32),
+                      .c = memory[5], .c_row = 256, .c_panel = lanes_of(k), .narrow = true, .exp_sums = memory[1]};
+    double each = best_time(&t, run_gemm);
+    printf("%s,weights of a head of 32,48x256x32,%.3f,us,%.2f,G/s\n", k->name, each * 1e6, 48 * 256 / each / 1e9);
+    each = best_time(&t, run_softmax);
+    printf("%s,softmax,48x256,%.3f,us,%.2f,G/s\n", k->name, each * 1e6, 48 * 256 / each / 1e9);
+    each = best_time(&t, run_depthwise);
+    printf("%s,depthwise and gelu,128x%d,%.3f,us,%.2f,G/s\n", k->name, lanes_of(k), each * 1e6, 128 * lanes_of(k) / each / 1e9);
+}
+
+void kernels_measure(void)
+{
+    const unsigned levels = cpu_levels();
+    puts("kernels,what,shape,time,unit,rate,unit");
+    for (size_t i = 0; i < cpu_kernel_table_count; i++)
+        if (levels >> cpu_kernel_tables[i]->level & 1)
+            measure(cpu_kernel_tables[i]);
+}

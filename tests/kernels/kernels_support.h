@@ -1,0 +1,97 @@
+/* What the tests of the kernel tables share: operands as numbers, guarded random buffers, a walk over the tables that this
+ * machine can run. */
+#ifndef TESTS_KERNELS_SUPPORT_H
+#define TESTS_KERNELS_SUPPORT_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/cpu/kernels/kernels.h"
+#include "kernels/guard_support.h"
+#include "model_support.h"
+
+extern const cpu_kernels cpu_kernels_bf16_amx_emulated;
+
+static uint64_t seed;
+
+static inline int lanes_of(const cpu_kernels *k) { return LINE / k->operand_bytes; }
+static inline int up(int x, int unit) { return (x + unit - 1) / unit * unit; }
+
+static inline float operand_at(const cpu_kernels *k, const void *p, size_t i)
+{
+    if (k->operand_bytes == sizeof(float) && !k->parts)
+        return ((const float *)p)[i];
+    const uint32_t both = k->parts ? ((const uint32_t *)p)[i] : (uint32_t)((const uint16_t *)p)[i] << 16;
+    const uint32_t upper = both & 0xffff0000u, lower = both << 16; /* a bfloat16 number, or the sum of two */
+    float f, rest;
+    memcpy(&f, &upper, sizeof f);
+    memcpy(&rest, &lower, sizeof rest);
+    return f + rest;
+}
+
+static inline uint16_t nearest_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static inline void put_operand(const cpu_kernels *k, void *p, size_t i, float x)
+{
+    const uint32_t upper = (uint32_t)nearest_bf16(x) << 16;
+    float larger;
+    memcpy(&larger, &upper, sizeof larger);
+    if (k->parts)
+        ((uint32_t *)p)[i] = upper | nearest_bf16(x - larger);
+    else if (k->operand_bytes == sizeof(float))
+        ((float *)p)[i] = x;
+    else
+        ((uint16_t *)p)[i] = nearest_bf16(x);
+}
+
+/* Rounding of one number that is stored as an operand. */
+static inline double operand_error(const cpu_kernels *k) { return k->parts ? 1.0 / 65536 : k->operand_bytes == sizeof(float) ? 2e-6 : 1.0 / 256; }
+
+static inline guarded floats(size_t count)
+{
+    guarded g = guarded_open(count * sizeof(float));
+    random_fill(&seed, g.data, count);
+    return g;
+}
+
+static inline guarded operands(const cpu_kernels *k, size_t count)
+{
+    guarded g = guarded_open(count * (size_t)k->operand_bytes);
+    for (size_t i = 0; i < count; i++)
+        put_operand(k, g.data, i, (float)random_normal(&seed));
+    return g;
+}
+
+static inline void for_tables(void (*check)(const cpu_kernels *k))
+{
+    const unsigned levels = cpu_levels();
+    for (size_t i = 0; i < cpu_kernel_table_count; i++)
+        if (levels >> cpu_kernel_tables[i]->level & 1) {
+            seed = 1;
+            check(cpu_kernel_tables[i]);
+        }
+    check(&cpu_kernels_bf16_amx_emulated);
+    seed = 1;
+    check(&cpu_kernels_f32_amx_emulated);
+}
+
+static inline void expect(const cpu_kernels *k, const char *what, size_t at, double got, double wanted, double allowed)
+{
+    if (!(fabs(got - wanted) <= allowed))
+        fail_msg("%s: %s[%zu] is %.9g, should be %.9g within %.1e", k->name, what, at, got, wanted, allowed);
+}
+
+#endif

@@ -18,7 +18,7 @@
 #include "kernels/guard_support.h"
 #include "model_support.h"
 
-extern const cpu_kernels cpu_kernels_bf16_amx_emulated;
+extern const cpu_kernels cpu_kernels_bf16_amx_emulated, cpu_kernels_f32_amx_emulated;
 
 static uint64_t seed;
 
@@ -83,6 +83,7 @@ static inline void for_tables(void (*check)(const cpu_kernels *k))
             seed = 1;
             check(cpu_kernel_tables[i]);
         }
+    seed = 1;
     check(&cpu_kernels_bf16_amx_emulated);
     seed = 1;
     check(&cpu_kernels_f32_amx_emulated);

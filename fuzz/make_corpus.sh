@@ -42,3 +42,6 @@ take fuzz_webp tests/data/pictures/*.webp
 take fuzz_pnm tests/data/pictures/*.p[bgn]m
 take fuzz_y4m fuzz/regressions/fuzz_y4m/*
 take fuzz_engine fuzz/regressions/fuzz_engine/*
+take fuzz_onnx_wire tests/data/onnx/*.onnx
+take fuzz_onnx_interpret tests/data/onnx/*.onnx
+mkdir -p "$corpus/fuzz_recognise" # its input is a list of changes: begins at none

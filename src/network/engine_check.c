@@ -64,7 +64,7 @@ segrt_status engine_check_network(const network *net, segrt_error *error)
             {"patch output", s->patch.out, s->width, s->width},
             {"patch kernel", s->patch.kernel, 1, KERNEL_CAP},
             {"patch stride", s->patch.stride, 1, KERNEL_CAP},
-            {"patch padding", s->patch.pad, 0, s->patch.kernel - 1},
+            {"patch padding", s->patch.pad, 0, s->patch.kernel > 0 ? s->patch.kernel - 1 : 0},
         };
         segrt_status status = CHECK_RANGES(ranges, "stage", i, error);
         if (!status)

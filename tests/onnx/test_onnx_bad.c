@@ -312,6 +312,15 @@ static void an_attribute_of_the_wrong_kind_is_named(void **state)
     refuses(g, SEGRT_MALFORMED, "attribute 'axis' is a float, not an integer");
 }
 
+static void a_node_without_an_output_is_named(void **state)
+{
+    (void)state;
+    message g = graph_with_ports("y");
+    put_message(&g, GRAPH_NODE, make_node("Relu", "x", "y"));
+    put_message(&g, GRAPH_NODE, make_node("Neg", "x", ""));
+    refuses(g, SEGRT_MALFORMED, "has no output");
+}
+
 static void names_with_control_characters_are_refused(void **state)
 {
     (void)state;
@@ -483,6 +492,7 @@ int main(void)
         cmocka_unit_test(functions_that_double_or_call_themselves_are_refused),
         cmocka_unit_test(a_constant_that_grows_without_end_is_refused),
         cmocka_unit_test(an_attribute_of_the_wrong_kind_is_named),
+        cmocka_unit_test(a_node_without_an_output_is_named),
         cmocka_unit_test(names_with_control_characters_are_refused),
         cmocka_unit_test(shapes_that_do_not_fit_name_their_node),
         cmocka_unit_test(external_data_stays_in_the_models_folder),

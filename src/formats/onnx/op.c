@@ -132,6 +132,8 @@ segrt_status op_prepare(const op_row *row, op *o)
     const char *letter = row->inputs;
     bool optional = false;
     int alike = -1; /* of the t inputs: are they floats? */
+    if (!o->out_count)
+        return op_fail(o, SEGRT_MALFORMED, "has no output");
     for (int32_t slot = 0; slot < o->in_count || (*letter && *letter != '*' && !optional); slot++) {
         if (*letter == '?') {
             optional = true;

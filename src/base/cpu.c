@@ -57,14 +57,15 @@ unsigned cpu_levels(void)
     if (!all_of(b7, avx512) || !all_of((uint32_t)saved, REGISTERS_AVX512))
         return levels;
     levels |= 1u << CPU_AVX512;
-    if (!(a71 & 1u << 5))
+    const uint32_t vnni = 1u << 11, bf16 = 1u << 5;
+    if (!(c7 & vnni) || !(a71 & bf16))
         return levels;
     levels |= 1u << CPU_AVX512BF16;
     if (!(d7 & 1u << 23))
         return levels;
     levels |= 1u << CPU_AVX512FP16;
-    const uint32_t amx = 1u << 22 | 1u << 24 | 1u << 25, vnni = 1u << 11; /* bf16, tile, int8 */
-    if (all_of(d7, amx) && (c7 & vnni) && all_of((uint32_t)saved, REGISTERS_AMX) && tiles_granted())
+    const uint32_t amx = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tile, int8 */
+    if (all_of(d7, amx) && all_of((uint32_t)saved, REGISTERS_AMX) && tiles_granted())
         levels |= 1u << CPU_AMX;
     return levels;
 }

@@ -61,6 +61,7 @@ static void measure(const cpu_kernels *k)
     static float memory[6][ROOM];
     static _Alignas(64) char packed[1 << 22];
     memset(memory, 0, sizeof memory);
+    kernels_begin(k);
     timing t = {.k = k, .x = memory[0], .y = memory[1], .maximum = memory[2], .sum = memory[3], .shrink = memory[4]};
     for (size_t i = 0; i < sizeof measured / sizeof *measured; i++) {
         const int m = measured[i].m, n = measured[i].n, inner = measured[i].k, row = (inner + lanes_of(k) - 1) / lanes_of(k) * lanes_of(k);
@@ -77,6 +78,7 @@ static void measure(const cpu_kernels *k)
     printf("%s,softmax,48x256,%.3f,us,%.2f,G/s\n", k->name, each * 1e6, 48 * 256 / each / 1e9);
     each = best_time(&t, run_depthwise);
     printf("%s,depthwise and gelu,128x%d,%.3f,us,%.2f,G/s\n", k->name, lanes_of(k), each * 1e6, 128 * lanes_of(k) / each / 1e9);
+    kernels_end(k);
 }
 
 void kernels_measure(void)

@@ -75,18 +75,22 @@ static inline guarded operands(const cpu_kernels *k, size_t count)
     return g;
 }
 
+static inline void for_table(void (*check)(const cpu_kernels *k), const cpu_kernels *k)
+{
+    seed = 1;
+    kernels_begin(k);
+    check(k);
+    kernels_end(k);
+}
+
 static inline void for_tables(void (*check)(const cpu_kernels *k))
 {
     const unsigned levels = cpu_levels();
     for (size_t i = 0; i < cpu_kernel_table_count; i++)
-        if (levels >> cpu_kernel_tables[i]->level & 1) {
-            seed = 1;
-            check(cpu_kernel_tables[i]);
-        }
-    seed = 1;
-    check(&cpu_kernels_bf16_amx_emulated);
-    seed = 1;
-    check(&cpu_kernels_f32_amx_emulated);
+        if (levels >> cpu_kernel_tables[i]->level & 1)
+            for_table(check, cpu_kernel_tables[i]);
+    for_table(check, &cpu_kernels_bf16_amx_emulated);
+    for_table(check, &cpu_kernels_f32_amx_emulated);
 }
 
 static inline void expect(const cpu_kernels *k, const char *what, size_t at, double got, double wanted, double allowed)

@@ -19,15 +19,21 @@ static uint64_t seed;
 
 static int up(int x, int unit) { return (x + unit - 1) / unit * unit; }
 
+static void for_table(void (*check)(const int8_kernels *q), const int8_kernels *q)
+{
+    seed = 1;
+    kernels_begin(q->base);
+    check(q);
+    kernels_end(q->base);
+}
+
 static void for_tables(void (*check)(const int8_kernels *q))
 {
     const unsigned levels = cpu_levels();
     for (size_t i = 0; i < int8_kernel_table_count; i++)
-        if (levels >> int8_kernel_tables[i]->base->level & 1) {
-            seed = 1;
-            check(int8_kernel_tables[i]);
-        }
-    check(&int8_kernels_amx_emulated);
+        if (levels >> int8_kernel_tables[i]->base->level & 1)
+            for_table(check, int8_kernel_tables[i]);
+    for_table(check, &int8_kernels_amx_emulated);
 }
 
 static int integer(void)

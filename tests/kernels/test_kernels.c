@@ -23,6 +23,10 @@ static const product products[] = {
     {5, 150, 96, true, false, false, true, true, false, true},
     {2, 19, 1000, true, false, false, false, true, false, false},
     {50, 48, 147, false, true, false, false, false, false, true},
+    {112, 16, 64, false, false, false, false, true, false, false},
+    {48, 144, 40, true, false, false, false, false, false, true},
+    {77, 80, 96, false, false, false, false, true, false, false},
+    {163, 112, 33, false, true, true, false, true, true, true},
 };
 
 static void check_product(const cpu_kernels *k, const product *p)
@@ -80,7 +84,7 @@ static void products_of_every_shape_layout_and_ending_are_right(void **state)
 
 static void check_rows_do_not_matter(const cpu_kernels *k)
 {
-    enum { M = 61, N = 48, K = 352 };
+    enum { M = 125, N = 112, K = 352 };
     guarded a = operands(k, M * K), w = floats(N * K), whole = guarded_open(M * N * sizeof(float)), one = guarded_open(N * sizeof(float));
     guarded b = guarded_open(N / PANEL * k->panel_bytes(K));
     k->pack_rows(b.data, w.data, K, N, K);

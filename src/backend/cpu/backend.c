@@ -184,7 +184,9 @@ static double seconds(void)
 static void run_piece(void *argument, int worker, int piece)
 {
     const step_run *job = argument;
+    kernels_begin(job->cpu->mix);
     job->step->row->run(job, job->cpu->workspaces + (size_t)worker * job->plan->workspace_bytes, piece);
+    kernels_end(job->cpu->mix);
 }
 
 /* Means of f + offset over the tokens of all pictures. */

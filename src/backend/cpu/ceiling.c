@@ -41,8 +41,10 @@ static void multiply(void *user, int worker, int piece)
                             .c = job->c + (size_t)worker * ROWS * COLUMNS,
                             .c_row = COLUMNS,
                             .c_panel = FLOATS};
+    kernels_begin(job->k);
     for (int i = 0; i < PRODUCTS; i++)
         job->k->gemm(&args);
+    kernels_end(job->k);
 }
 
 static void copy(void *user, int worker, int piece)

@@ -1,42 +1,34 @@
 /* common_gemm: products with packed weights, for any vector of vector_<level>.h.
  *
- * Packed panel: [k][PANEL].  A tile of TILE_ROWS rows and TILE_PANELS panels lives in registers while k runs; a panel's
- * part of at most K_BLOCK rows stays in L1 while all rows of `a` pass by.  Every sum runs over k in order, whatever the
+ * Packed panel: [k][PANEL], or pairs of k where the level multiplies these and adds both (GEMM_PAIRS: VDPBF16PS, BFDOT);
+ * STEP numbers of k are done at once.  A tile of TILE_ROWS rows and TILE_PANELS panels lives in registers while k runs; a panel's
+ * part of at most K_BLOCK steps stays in L1 while all rows of `a` pass by.  Every sum runs over k in order, whatever the
  * tile, so a row's result does not depend on where it stands. */
 #ifndef SEGRT_COMMON_GEMM_H
 #define SEGRT_COMMON_GEMM_H
 
+#ifdef GEMM_PAIRS
+#include "backend/cpu/kernels/common_pairs.h"
+#else
+#include "backend/cpu/kernels/common_singles.h"
+#endif
 #include "backend/cpu/kernels/common_store.h"
 
-enum { K_BLOCK = 320 }; /* 320 rows * 64 bytes = 20 KiB of a 32 KiB L1; 6 rows of `a` take 8 */
+enum { K_BLOCK = 320 }; /* steps of k: 320 * 64 bytes = 20 KiB of a 32 KiB L1; 6 rows of `a` take 8 */
 
-static size_t panel_bytes(int k) { return (size_t)k * PANEL * sizeof(operand); }
-
-static float packed_at(const void *panel, int k, int column) { return o_float(((const operand *)panel)[k * PANEL + column]); }
-
-static void pack_rows(void *b, const float *src, ptrdiff_t src_row, int n, int k)
-{
-    operand *to = b;
-    for (int j0 = 0; j0 < n; j0 += PANEL, to += (size_t)k * PANEL)
-        for (int j = 0; j < PANEL; j++)
-            for (int i = 0; i < k; i++)
-                to[(size_t)i * PANEL + j] = j0 + j < n ? o_of(src[(j0 + j) * src_row + i]) : o_of(0);
-}
-
-static void pack_columns(void *b, size_t b_panel, const float *src, ptrdiff_t src_row, int n, int k0, int k1)
-{
-    for (int j0 = 0; j0 < n; j0 += PANEL) {
-        operand *to = (operand *)((char *)b + (size_t)(j0 / PANEL) * b_panel) + (size_t)k0 * PANEL;
-        const int count = n - j0 < PANEL ? n - j0 : PANEL;
-        for (int i = 0; i < k1 - k0; i++, to += PANEL) {
-            const float *from = src + i * src_row + j0;
-            for (int j = 0; j < count; j++)
-                to[j] = o_of(from[j]);
-            for (int j = count; j < PANEL; j++)
-                to[j] = o_of(0);
-        }
-    }
-}
+#ifdef GEMM_PAIRS
+enum { STEP = 2 };
+typedef v_pairs step_factor;
+static inline step_factor factor_load(const operand *p) { return v_load_pairs(p); }
+static inline step_factor factor_set(const operand *p) { return v_set_pairs(p); }
+static inline vf multiply_add(step_factor a, step_factor b, vf sum) { return v_dot_pairs(a, b, sum); }
+#else
+enum { STEP = 1 };
+typedef vf step_factor;
+static inline step_factor factor_load(const operand *p) { return o_load(p); }
+static inline step_factor factor_set(const operand *p) { return v_set(o_float(*p)); }
+static inline vf multiply_add(step_factor a, step_factor b, vf sum) { return v_fma(a, b, sum); }
+#endif
 
 static inline __attribute__((always_inline)) void gemm_tile(const gemm_args *g, int i0, int p0, const int rows, const int panels)
 {
@@ -52,17 +44,17 @@ static inline __attribute__((always_inline)) void gemm_tile(const gemm_args *g, 
     const ptrdiff_t row = g->a_row, next_panel = (ptrdiff_t)(g->b_panel / sizeof(operand));
     for (int k = 0; k < g->k; k += LANES, a += g->a_panel) {
         const int count = g->k - k < LANES ? g->k - k : LANES;
-        for (int kk = 0; kk < count; kk++, b += PANEL) {
-            vf weight[TILE_PANELS * PANEL_VECTORS];
+        for (int kk = 0; kk < count; kk += STEP, b += STEP * PANEL) {
+            step_factor weight[TILE_PANELS * PANEL_VECTORS];
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
-                weight[v] = o_load(b + v / PANEL_VECTORS * next_panel + v % PANEL_VECTORS * VL);
+                weight[v] = factor_load(b + v / PANEL_VECTORS * next_panel + v % PANEL_VECTORS * STEP * VL);
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
-                const vf x = v_set(o_float(a[r * row + kk]));
+                const step_factor x = factor_set(a + r * row + kk);
 #pragma GCC unroll 4
                 for (int v = 0; v < vectors; v++)
-                    sum[r][v] = v_fma(x, weight[v], sum[r][v]);
+                    sum[r][v] = multiply_add(x, weight[v], sum[r][v]);
             }
         }
     }
@@ -98,8 +90,8 @@ static inline __attribute__((always_inline)) void gemm_rows(const gemm_args *g, 
 static void gemm(const gemm_args *g)
 {
     const int panels = (g->n + PANEL - 1) / PANEL;
-    const bool whole = g->k <= K_BLOCK || (g->narrow && sizeof(operand) < sizeof(float)); /* a narrow c cannot hold partial sums */
-    const int blocks = whole ? 1 : (g->k + K_BLOCK - 1) / K_BLOCK;
+    const bool whole = g->k <= K_BLOCK * STEP || (g->narrow && sizeof(operand) < sizeof(float)); /* a narrow c cannot hold partial sums */
+    const int blocks = whole ? 1 : (g->k + K_BLOCK * STEP - 1) / (K_BLOCK * STEP);
     const int block = ((g->k + blocks - 1) / blocks + LANES - 1) / LANES * LANES;
     for (int k0 = 0; k0 < g->k; k0 += block) {
         gemm_args part = *g; /* rows [k0, k0 + block) of b, on what the rows before gave */

@@ -12,6 +12,14 @@
 #include "backend/cpu/kernels/common_rows.h"
 #include "backend/cpu/kernels/tables.h"
 
+#ifdef GEMM_AMX
+#define COMMON_BEGIN tile_begin
+#define COMMON_END tile_end
+#else
+#define COMMON_BEGIN NULL
+#define COMMON_END NULL
+#endif
+
 #ifdef OPERAND_BF16
 #define COMMON_PRECISION SEGRT_BFLOAT16
 #else
@@ -27,7 +35,7 @@
 #define COMMON_TABLE(text, cpu_level)                                                                                                      \
     {                                                                                                                                      \
         .name = text, .level = cpu_level, .precision = COMMON_PRECISION, .parts = COMMON_PARTS, .operand_bytes = sizeof(operand), .k_unit = K_UNIT,               \
-        .tile_rows = TILE_ROWS, .panel_bytes = panel_bytes, .packed_at = packed_at, .pack_rows = pack_rows, .pack_columns = pack_columns, .gemm = gemm,            \
+        .tile_rows = TILE_ROWS, .begin = COMMON_BEGIN, .end = COMMON_END, .panel_bytes = panel_bytes, .packed_at = packed_at, .pack_rows = pack_rows, .pack_columns = pack_columns, .gemm = gemm,            \
         .rstd = rstd, .operands = operands, .patch_norm = patch_norm, .stage_norm = stage_norm, .softmax = softmax,                        \
         .sum_lanes = sum_lanes, .largest_square = largest_square, .scale_rows = scale_rows, .attend_out = attend_out, .depthwise = depthwise, .merge = merge, .label = label,                        \
     }

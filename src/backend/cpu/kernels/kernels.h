@@ -81,6 +81,11 @@ typedef struct cpu_kernels {
     int k_unit;                /* operands are read up to k rounded up to this */
     int tile_rows;             /* rows of a product that are done at once: multiples are best */
 
+    /* Around all products of a thread's piece of work, where they are not NULL: tiles are configured and released.  Tables of one
+     * session, and one of int8.h, share what these do: those of one of them serve for all (cpu_state.mix). */
+    void (*begin)(void);
+    void (*end)(void);
+
     /* Bytes of one packed panel of k rows. */
     size_t (*panel_bytes)(int k);
     /* Element (k, column) of a packed panel: for observers. */
@@ -124,6 +129,17 @@ typedef struct cpu_kernels {
     /* Labels of output rows [y0, y1). */
     void (*label)(const label_args *args);
 } cpu_kernels;
+
+static inline void kernels_begin(const cpu_kernels *k)
+{
+    if (k->begin)
+        k->begin();
+}
+static inline void kernels_end(const cpu_kernels *k)
+{
+    if (k->end)
+        k->end();
+}
 
 /* All tables, best first within a precision; those of levels that the compiler's target lacks are left out. */
 extern const cpu_kernels *const cpu_kernel_tables[];

@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { VL = 16, TILE_ROWS = 12, TILE_PANELS = 2 }; /* 24 sums, 2 weights and a broadcast of 32 registers */
 typedef __m512 vf;
@@ -49,6 +50,19 @@ static inline __m256i v_to_bf16(vf x)
 }
 static inline vf v_round_bf16(vf x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v_to_bf16(x)), 16)); }
 static inline void v_store_bf16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, v_to_bf16(x)); }
+
+#ifdef __AVX512BF16__
+/* Sixteen pairs of bfloat16, one pair sixteen times, and sums of both products of each. */
+typedef __m512bh v_pairs;
+static inline v_pairs v_load_pairs(const uint16_t *p) { return (v_pairs)_mm512_loadu_si512(p); }
+static inline v_pairs v_set_pairs(const uint16_t *p)
+{
+    int32_t both;
+    memcpy(&both, p, sizeof both);
+    return (v_pairs)_mm512_set1_epi32(both);
+}
+static inline vf v_dot_pairs(v_pairs a, v_pairs b, vf sum) { return _mm512_dpbf16_ps(sum, a, b); }
+#endif
 
 /* Floats as two bfloat16 parts, the larger in the upper half; see common_operand.h. */
 static inline vf v_load_parts(const uint32_t *p)

@@ -44,6 +44,13 @@ static inline uint16_t nearest_bf16(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+static inline float rounded_bf16(float x)
+{
+    const uint32_t bits = (uint32_t)nearest_bf16(x) << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 static inline void put_operand(const cpu_kernels *k, void *p, size_t i, float x)
 {
     const uint32_t upper = (uint32_t)nearest_bf16(x) << 16;

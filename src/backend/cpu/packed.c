@@ -43,14 +43,17 @@ static packed_linear pack(packing *p, weights weight, weights bias, int n, int k
     return out;
 }
 
-static const float *pack_depthwise(packing *p, const network_block *b)
+static const void *pack_depthwise(packing *p, const network_block *b)
 {
     const int lanes = lanes_of(p->k), groups = round_up(b->hidden, lanes) / lanes;
-    float *to = bump_floats(&p->to, (size_t)groups * 10 * (size_t)lanes);
-    for (int c = 0; to && c < b->hidden; c++)
-        for (int t = 0; t < 10; t++)
-            to[(c / lanes * 10 + t) * lanes + c % lanes] =
-                t < 9 ? b->depthwise.f32[(size_t)t * (size_t)b->hidden + (size_t)c] : b->depthwise_bias.f32[c];
+    char *to = bump_take(&p->to, (size_t)groups * (size_t)p->k->depthwise_bytes);
+    for (int g = 0; to && g < groups; g++) {
+        float group[10 * LINE] = {0};
+        for (int c = g * lanes; c < least(b->hidden, (g + 1) * lanes); c++)
+            for (int t = 0; t < 10; t++)
+                group[t * lanes + c % lanes] = t < 9 ? b->depthwise.f32[(size_t)t * (size_t)b->hidden + (size_t)c] : b->depthwise_bias.f32[c];
+        p->k->pack_depthwise(to + (size_t)g * (size_t)p->k->depthwise_bytes, group);
+    }
     return to;
 }
 

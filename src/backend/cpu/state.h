@@ -32,7 +32,7 @@ typedef struct packed_linear {
 typedef struct packed_block {
     packed_linear reduce, key, value, query, project, fc1, fc2;
     const float *key_bias, *out_bias;
-    const float *depthwise; /* [ceil(hidden / L)][10][L]: taps, then bias */
+    const void *depthwise; /* [ceil(hidden / L)][depthwise_bytes] */
     float eps1, reduce_eps, eps2;
     int hidden;
     bool reduce_plain;

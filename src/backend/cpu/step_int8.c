@@ -3,15 +3,15 @@
  * table's.  Also the two products alone, for bisecting. */
 #include "backend/cpu/steps.h"
 
-enum { HIDDEN_FLOATS = 24576, BLOCK = 96 };
+enum { BLOCK = 96 };
 
 typedef struct space {
-    int group, ring, chunk; /* as in step_ffn.c */
-    float *rstd;            /* [(rows of the band + 2) * w] */
-    void *x;                /* [(rows of the band + 2) * w][c rounded up] integers */
-    void *hidden;           /* [chunk / L][ring * w][L] operands */
-    void *gelu;             /* [chunk / L][group * w][L] operands */
-    void *integers;         /* [group * w][chunk] */
+    ffn_tiling t;
+    float *rstd;    /* [(rows of the band + 2) * w] */
+    void *x;        /* [(rows of the band + 2) * w][c rounded up] integers */
+    void *hidden;   /* [chunk / L][ring * w][L] operands */
+    void *gelu;     /* [chunk / L][group * w][L] operands */
+    void *integers; /* [group * w][chunk] */
 } space;
 
 static const quantised_block *block_of(const cpu_state *cpu, operation op) { return &cpu->quantised.blocks[op.stage][op.block]; }
@@ -21,25 +21,19 @@ bool int8_ffn(const cpu_state *cpu, operation first) { return cpu->q && block_of
 static space lay_out(const cpu_state *cpu, const cpu_plan *plan, operation op, int rows, bump *b)
 {
     const cpu_kernels *k = cpu->k;
-    const network_stage *s = &cpu->net->stages[op.stage];
     const size_t w = (size_t)plan->shape.stage[op.stage].w, element = (size_t)cpu->q->element_bytes;
-    space f;
-    f.group = greatest(1, (int)(96 / w));
-    f.ring = f.group + 2;
-    const int hidden = round_up(s->blocks[op.block].hidden, LINE), fitting = HIDDEN_FLOATS / (f.ring * (int)w) / LINE * LINE;
-    f.chunk = least(hidden, greatest(fitting, LINE));
+    space f = {.t = ffn_tile(cpu, plan, op, cpu->q->element_bytes)};
     f.rstd = bump_floats(b, (size_t)(rows + 2) * w);
-    f.x = bump_take(b, (size_t)(rows + 2) * w * (size_t)round_up(s->width, LINE) * element);
-    f.hidden = bump_operands(b, k, (size_t)f.chunk * (size_t)f.ring * w);
-    f.gelu = bump_operands(b, k, (size_t)f.chunk * (size_t)f.group * w);
-    f.integers = bump_take(b, (size_t)f.chunk * (size_t)f.group * w * element);
+    f.x = bump_take(b, (size_t)(rows + 2) * w * (size_t)round_up(cpu->net->stages[op.stage].width, LINE) * element);
+    f.hidden = bump_operands(b, k, (size_t)f.t.chunk * (size_t)f.t.ring * w);
+    f.gelu = bump_operands(b, k, (size_t)f.t.chunk * (size_t)f.t.group * w);
+    f.integers = bump_take(b, (size_t)f.t.chunk * (size_t)f.t.group * w * element);
     return f;
 }
 
 void ffn_int8_plan(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step)
 {
-    const stage_shape *at = &plan->shape.stage[step->first.stage];
-    step_split(cpu, plan, step, at->h, at->h >= 64 ? 4 : 1, greatest(1, 96 / at->w), 1);
+    ffn_split(cpu, plan, step);
     bump b = {0};
     lay_out(cpu, plan, step->first, step->rows, &b);
     step->workspace = b.used;
@@ -59,29 +53,14 @@ static void fill_ring(const band *b, int begin, int end)
     const int8_kernels *q = b->job->cpu->q;
     const ptrdiff_t row = round_up(b->c, LINE);
     while (begin < end) {
-        const int slot = begin % b->s->ring, count = least(end - begin, b->s->ring - slot);
+        const int slot = begin % b->s->t.ring, count = least(end - begin, b->s->t.ring - slot);
         q->gemm(&(int8_args){.m = count * b->w, .n = b->chunk, .k = b->c,
                              .a = (const char *)b->s->x + (ptrdiff_t)(begin - b->first) * b->w * row * q->element_bytes, .a_row = row,
                              .b = (const char *)b->weights->fc1.b + (size_t)(b->h0 / PANEL) * b->weights->fc1.b_panel,
                              .b_panel = b->weights->fc1.b_panel, .scale = b->weights->fc1.scale + b->h0,
                              .c = (char *)b->s->hidden + (size_t)slot * (size_t)b->w * LINE, .c_row = b->lanes,
-                             .c_panel = (ptrdiff_t)b->s->ring * b->w * b->lanes, .narrow = true, .bias = step_block(b->job)->fc1.bias + b->h0});
+                             .c_panel = (ptrdiff_t)b->s->t.ring * b->w * b->lanes, .narrow = true, .bias = step_block(b->job)->fc1.bias + b->h0});
         begin += count;
-    }
-}
-
-static void depthwise(const band *b, int g0, int g1)
-{
-    const size_t line = (size_t)b->w * LINE;
-    for (int group = 0; group < b->chunk / b->lanes; group++) {
-        const char *ring = (const char *)b->s->hidden + (size_t)group * (size_t)b->s->ring * line;
-        char *out = (char *)b->s->gelu + (size_t)group * (size_t)b->s->group * line;
-        const float *taps = step_block(b->job)->depthwise + (size_t)(b->h0 / b->lanes + group) * 10 * (size_t)b->lanes;
-        for (int y = g0; y < g1; y++, out += line) {
-            const void *const rows[3] = {y > 0 ? ring + (size_t)((y - 1) % b->s->ring) * line : NULL, ring + (size_t)(y % b->s->ring) * line,
-                                         y + 1 < b->h ? ring + (size_t)((y + 1) % b->s->ring) * line : NULL};
-            b->job->cpu->k->depthwise(rows, b->w, taps, out);
-        }
     }
 }
 
@@ -90,8 +69,8 @@ static void add_fc2(const band *b, int g0, int g1, int channels)
     const int8_kernels *q = b->job->cpu->q;
     const size_t at = (size_t)g0 * (size_t)(b->w * b->c);
     const int m = (g1 - g0) * b->w;
-    q->quantise_blocked(b->s->gelu, (ptrdiff_t)b->s->group * b->w * b->lanes, m, channels, b->weights->fc2.inverse, b->s->integers, b->s->chunk);
-    q->gemm(&(int8_args){.m = m, .n = b->c, .k = channels, .a = b->s->integers, .a_row = b->s->chunk,
+    q->quantise_blocked(b->s->gelu, (ptrdiff_t)b->s->t.group * b->w * b->lanes, m, channels, b->weights->fc2.inverse, b->s->integers, b->s->t.chunk);
+    q->gemm(&(int8_args){.m = m, .n = b->c, .k = channels, .a = b->s->integers, .a_row = b->s->t.chunk,
                          .b = (const char *)b->weights->fc2.b + q->panel_bytes(b->h0), .b_panel = b->weights->fc2.b_panel, .scale = b->weights->fc2.scale,
                          .c = b->out + at, .c_row = b->c, .c_panel = FLOATS, .add = (b->h0 ? b->out : b->x) + at, .add_row = b->c,
                          .add_panel = FLOATS, .bias = b->h0 ? NULL : step_block(b->job)->fc2.bias});
@@ -112,15 +91,15 @@ void ffn_int8_run(const step_run *job, void *workspace, int piece)
     const float *x = b.x + (size_t)b.first * (size_t)(b.w * b.c);
     cpu->k->rstd(x, b.c, m, b.c, block->eps2, s.rstd);
     cpu->q->quantise(x, b.c, m, b.c, s.rstd, b.weights->fc1.inverse, s.x, round_up(b.c, LINE));
-    for (b.h0 = 0; b.h0 < block->hidden; b.h0 += s.chunk) {
-        const int channels = least(s.chunk, block->hidden - b.h0);
+    for (b.h0 = 0; b.h0 < block->hidden; b.h0 += s.t.chunk) {
+        const int channels = least(s.t.chunk, block->hidden - b.h0);
         b.chunk = round_up(channels, b.lanes);
         int filled = b.first;
-        for (int g0 = begin; g0 < end; g0 += s.group) {
-            const int g1 = least(g0 + s.group, end), needed = least(g1 + 1, at->h);
+        for (int g0 = begin; g0 < end; g0 += s.t.group) {
+            const int g1 = least(g0 + s.t.group, end), needed = least(g1 + 1, at->h);
             fill_ring(&b, filled, needed);
             filled = needed;
-            depthwise(&b, g0, g1);
+            ffn_depthwise(job, &s.t, s.hidden, b.h0 / b.lanes, b.chunk / b.lanes, g0, g1, s.gelu);
             add_fc2(&b, g0, g1, channels);
         }
     }

@@ -58,7 +58,7 @@ void depthwise_run(const step_run *job, void *workspace, int piece)
         for (int y = begin; y < end; y++) {
             const char *here = in + (size_t)y * line;
             const void *const rows[3] = {y > 0 ? here - line : NULL, here, y + 1 < at->h ? here + line : NULL};
-            k->depthwise(rows, at->w, block->depthwise + (size_t)g * 10 * (size_t)lanes, out + (size_t)y * line);
+            k->depthwise(rows, at->w, (const char *)block->depthwise + (size_t)g * (size_t)k->depthwise_bytes, out + (size_t)y * line);
         }
     }
 }

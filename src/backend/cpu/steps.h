@@ -15,6 +15,18 @@ step_run_fn patch_run, reduce_run, keys_run, reduce_keys_run, attention_run, que
 step_run_fn ffn_int8_run, fc1_int8_run, fc2_int8_run;
 step_run_fn fc1_run, depthwise_run, fc2_run, merge_run, classify_run, label_run;
 
+/* How Mix-FFN goes through a stage: image rows done at once, rows of the ring (those and two), hidden channels at once (the same number,
+ * but for the last) so that their weights, of `weight_bytes` a number, the ring and gelu's rows stay in a core's second-level cache.
+ * By constants: the chunk decides the order of fc2's sums, and a result must not depend on the machine's cache. */
+typedef struct ffn_tiling {
+    int group, ring, chunk;
+} ffn_tiling;
+ffn_tiling ffn_tile(const cpu_state *cpu, const cpu_plan *plan, operation op, int weight_bytes);
+/* Splits a stage into bands for Mix-FFN. */
+void ffn_split(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step);
+/* gelu(depthwise) of image rows [y0, y1) of column groups [g0, g0 + groups): ring [groups][ring][w][L] -> out [groups][group][w][L]. */
+void ffn_depthwise(const step_run *job, const ffn_tiling *t, const void *ring, int g0, int groups, int y0, int y1, void *out);
+
 /* Whether a block's Mix-FFN runs on 8-bit integers. */
 bool int8_ffn(const cpu_state *cpu, operation first);
 

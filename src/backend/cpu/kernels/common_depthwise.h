@@ -48,19 +48,24 @@ static inline vf v_gelu(vf x)
 
 #endif
 
+enum { DEPTHWISE_BYTES = 10 * LANES * (int)sizeof(float) };
+
+static void pack_depthwise(void *to, const float *weights) { memcpy(to, weights, DEPTHWISE_BYTES); }
+
 /* Three columns of partial sums roll along the row: a loaded column is the right tap of the pixel before it, the middle of its
  * own and the left of the next, so every number is loaded once. */
-static void depthwise(const void *const rows[3], int w, const float *weights, void *out)
+static void depthwise(const void *const rows[3], int w, const void *weights, void *out)
 {
+    const float *taps = weights;
     for (int v = 0; v < LANES; v += VL) {
         const operand *in[3];
         vf tap[9];
         for (int y = 0; y < 3; y++) {
             in[y] = (const operand *)(rows[y] ? rows[y] : rows[1]) + v;
             for (int x = 0; x < 3; x++)
-                tap[y * 3 + x] = rows[y] ? v_load(weights + (y * 3 + x) * LANES + v) : v_zero(); /* outside: times zero */
+                tap[y * 3 + x] = rows[y] ? v_load(taps + (y * 3 + x) * LANES + v) : v_zero(); /* outside: times zero */
         }
-        const vf bias = v_load(weights + 9 * LANES + v);
+        const vf bias = v_load(taps + 9 * LANES + v);
         operand *to = (operand *)out + v;
         vf here = bias, next = bias; /* sums of pixels x - 1 and x */
         for (int x = 0; x < w; x++) {

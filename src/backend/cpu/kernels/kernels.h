@@ -79,6 +79,7 @@ typedef struct cpu_kernels {
     bool parts;                /* float32 whose operands are two bfloat16 numbers each: for attention, beside a table of floats */
     int operand_bytes;
     int k_unit;                /* operands are read up to k rounded up to this */
+    int depthwise_bytes;       /* of one column group's weights */
     int tile_rows;             /* rows of a product that are done at once: multiples are best */
 
     /* Around all products of a thread's piece of work, where they are not NULL: tiles are configured and released.  Tables of one
@@ -121,8 +122,10 @@ typedef struct cpu_kernels {
     void (*attend_out)(const float *x, ptrdiff_t x_row, const float *sum, int m, int n, const float *bias, float *out, ptrdiff_t out_row);
 
     /* One image row of `w` pixels of one column group: gelu(bias + 3x3 depthwise), zero padding; rows[i] NULL is outside.
-     * weights [10][L]: nine taps, then the bias. */
-    void (*depthwise)(const void *const rows[3], int w, const float *weights, void *out);
+     * weights: of the column group, packed. */
+    void (*depthwise)(const void *const rows[3], int w, const void *weights, void *out);
+    /* Packs a column group's weights [10][L], nine taps, then the bias, into depthwise_bytes, a multiple of a line. */
+    void (*pack_depthwise)(void *to, const float *weights);
 
     /* One column group of one quarter row: out [width][FLOATS] = sum of the levels upsampled, + bias [FLOATS] where set. */
     void (*merge)(const merge_level levels[3], int width, const float *bias, float *line, float *out);

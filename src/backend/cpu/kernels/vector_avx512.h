@@ -52,6 +52,7 @@ static inline vf v_round_bf16(vf x) { return _mm512_castsi512_ps(_mm512_slli_epi
 static inline void v_store_bf16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, v_to_bf16(x)); }
 
 #ifdef __AVX512BF16__
+#define VECTOR_AVX512BF16 /* depthwise_avx512bf16.h fits */
 /* Sixteen pairs of bfloat16, one pair sixteen times, and sums of both products of each. */
 typedef __m512bh v_pairs;
 static inline v_pairs v_load_pairs(const uint16_t *p) { return (v_pairs)_mm512_loadu_si512(p); }

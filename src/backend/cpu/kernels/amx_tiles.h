@@ -27,6 +27,7 @@ static inline void tiles_configure(int rows)
         s.bytes[t] = 64;
         s.rows[t] = (uint8_t)(t < 6 ? rows : 16);
     }
+    __asm__ volatile("" : : "r"(&s) : "memory"); /* gcc takes the instruction for one that reads 8 bytes and would leave the rest away */
     _tile_loadconfig(&s);
 }
 static inline void tiles_release(void) { _tile_release(); }

@@ -2,13 +2,15 @@
 """segrt beside its peers on this machine, interleaved in one process: the same checkpoint, a uint8 picture (peers: the
 normalised tensor) in, labels of the same size out.
 
-    python bench/side_by_side.py MODEL_FOLDER HEIGHTxWIDTH [--rounds 20] [--threads 2] [--peers ort,openvino-f32,openvino-bf16,torch]
-                                 [--precisions float32,bfloat16] [--library build/release/src/libsegrt.so] [--csv FILE]
+    python bench/side_by_side.py MODEL_FOLDER HEIGHTxWIDTH [--rounds 20] [--seconds S] [--threads 2] [--precisions float32,bfloat16]
+                                 [--peers ort,openvino-f32,openvino-bf16,ort-folded,openvino-f32-folded,openvino-bf16-folded,torch]
+                                 [--library build/release/src/libsegrt.so] [--csv FILE]
 
 Needs (pip): torch transformers onnx onnxruntime openvino numpy.  The peers' graph is PyTorch's own export of the
-published network with upsampling and argmax behind it.  Prints minimum and median of the rounds, the ratio to segrt's
-first precision, and the share of labels equal to float32 PyTorch's."""
-import argparse, ctypes as c, os, platform, statistics, sys, tempfile, time, warnings
+published network with upsampling and argmax behind it; "-folded" peers run what `segrt export --form folded` writes (the program beside
+the library).  --seconds ends the rounds early.  Prints minimum and median of the rounds, the ratio to segrt's first precision, and the
+share of labels equal to float32 PyTorch's."""
+import argparse, ctypes as c, os, platform, statistics, subprocess, sys, tempfile, time, warnings
 
 import numpy as np
 import torch
@@ -85,24 +87,30 @@ class Labels(torch.nn.Module):
         return F.interpolate(self.model(x).logits, size=x.shape[2:], mode="bilinear", align_corners=False).argmax(1)
 
 
-def peer_runners(wanted, folder, x, threads):
+def peer_runners(wanted, folder, x, threads, program):
+    """PyTorch's own answer, and a runner for each peer."""
     torch.set_num_threads(threads)
     model = Labels(SegformerForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).eval()).eval()
     runners = {"torch": lambda: model(x).numpy()[0]}
-    file = os.path.join(tempfile.mkdtemp(), "published.onnx")
-    torch.onnx.export(model, (x,), file, opset_version=17, input_names=["input"], output_names=["labels"], dynamo=False)
-    if "ort" in wanted:
-        import onnxruntime
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        ort = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        runners["ort"] = lambda: ort.run(None, {"input": x.numpy()})[0][0]
-    for precision in ("f32", "bf16"):
-        if f"openvino-{precision}" in wanted:
+    place = tempfile.mkdtemp()
+    published, folded = os.path.join(place, "published.onnx"), os.path.join(place, "folded.onnx")
+    torch.onnx.export(model, (x,), published, opset_version=17, input_names=["input"], output_names=["labels"], dynamo=False)
+    if any(name.endswith("-folded") for name in wanted):
+        shape = "x".join(str(v) for v in (x.shape[0], *x.shape[2:]))
+        subprocess.run([program, "export", folder, "-o", folded, "--form", "folded", "--shape", shape, "--output", "labels"], check=True, stdout=subprocess.DEVNULL)
+    for name in wanted:
+        file = folded if name.endswith("-folded") else published
+        if name.startswith("ort"):
+            import onnxruntime
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            ort = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            runners[name] = lambda ort=ort: ort.run(None, {"input": x.numpy()})[0][0]
+        elif name.startswith("openvino"):
             import openvino
-            compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"})
-            request = compiled.create_infer_request()
-            runners[f"openvino-{precision}"] = lambda request=request: next(iter(request.infer({0: x.numpy()}).values()))[0]
+            settings = {"INFERENCE_PRECISION_HINT": name.split("-")[1], "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+            request = openvino.Core().compile_model(file, "CPU", settings).create_infer_request()
+            runners[name] = lambda request=request: next(iter(request.infer({0: x.numpy()}).values()))[0]
     return runners["torch"], {name: runners[name] for name in wanted}
 
 
@@ -116,6 +124,7 @@ def main():
     p.add_argument("model")
     p.add_argument("size")
     p.add_argument("--rounds", type=int, default=20)
+    p.add_argument("--seconds", type=float, default=1e9)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--peers", default="ort,openvino-f32")
     p.add_argument("--precisions", default="float32")
@@ -128,13 +137,16 @@ def main():
     picture = np.ascontiguousarray((drawn + np.random.default_rng(0).normal(0, 8, drawn.shape)).clip(0, 255).astype(np.uint8))
     tensor = torch.from_numpy(((picture - MEAN) / DEVIATION).transpose(2, 0, 1)[None].copy())
     with torch.no_grad():
-        oracle, runners = peer_runners(a.peers.split(","), a.model, tensor, a.threads)
+        program = os.path.join(os.path.dirname(a.library), "../tools/segrt/segrt")
+        oracle, runners = peer_runners(a.peers.split(","), a.model, tensor, a.threads, program)
         ours = {f"segrt-{q}": segrt_runner(a.library, a.model, picture, q, a.threads) for q in a.precisions.split(",")}
         runners = {**ours, **runners}
         expected = oracle()
         equal = {name: float((np.asarray(run()).reshape(h, w) == expected).mean()) for name, run in runners.items()}
         times = {name: [] for name in runners}
-        for _ in range(a.rounds):
+        rounds, end = 0, time.perf_counter() + a.seconds
+        while rounds < a.rounds and time.perf_counter() < end:
+            rounds += 1
             for name, run in runners.items():
                 start = time.perf_counter()
                 run()
@@ -143,9 +155,9 @@ def main():
     name_of_model, cpu = os.path.basename(os.path.normpath(a.model)), processor()
     rows = [(name_of_model, a.size, name, a.threads, round(min(t), 2), round(statistics.median(t), 2), round(statistics.median(t) / base, 2), round(100 * equal[name], 3))
             for name, t in times.items()]
-    print(f"{cpu}, {a.threads} threads, {a.rounds} rounds interleaved")
+    print(f"{cpu}, {a.threads} threads, {rounds} rounds interleaved")
     for r in rows:
-        print(f"{r[0]:24s} {r[1]:>10s} {r[2]:16s} min {r[4]:9.2f} median {r[5]:9.2f} ms  {r[6]:6.2f}x  labels equal {r[7]:.3f} %")
+        print(f"{r[0]:24s} {r[1]:>10s} {r[2]:20s} min {r[4]:9.2f} median {r[5]:9.2f} ms  {r[6]:6.2f}x  labels equal {r[7]:.3f} %")
     if a.csv:
         new = not os.path.exists(a.csv)
         with open(a.csv, "a") as f:

@@ -15,7 +15,7 @@ static void need(bool holds)
         abort();
 }
 
-enum { MODEL_GRAPH = 7, GRAPH_NODE = 1, GRAPH_CONSTANT = 5 };
+enum { MODEL_GRAPH = 7, MODEL_OPSET = 8, OPSET_VERSION = 2, GRAPH_NODE = 1, GRAPH_CONSTANT = 5 };
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5, ATTRIBUTE_NAME = 1 };
 enum { ATTRIBUTE_F = 2, ATTRIBUTE_I = 3, ATTRIBUTE_S = 4, ATTRIBUTE_INTS = 8, ATTRIBUTE_KIND = 20 };
 
@@ -152,6 +152,21 @@ void edit_encode(const edit *e, proto *file)
     proto_message(file, MODEL_GRAPH, &graph);
     need(!file->broken);
     proto_free(&graph);
+}
+
+void edit_opset(edit *e, int64_t version)
+{
+    proto model = {0}, opset = {0};
+    bytes b = bytes_of(e->model.data, e->model.size);
+    field f;
+    while (next_field(&b, &f))
+        if (f.number != MODEL_OPSET)
+            proto_append(&model, f.begin, f.size);
+    proto_int(&opset, OPSET_VERSION, version);
+    proto_message(&model, MODEL_OPSET, &opset);
+    proto_free(&opset);
+    proto_free(&e->model);
+    e->model = model;
 }
 
 void edit_write(const edit *e, const char *path)

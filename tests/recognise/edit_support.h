@@ -48,6 +48,9 @@ void edit_ints(edit *e, edit_node *node, const char *name, int count, const int6
 void edit_float(edit *e, edit_node *node, const char *name, float value);
 void edit_text(edit *e, edit_node *node, const char *name, const char *value);
 
+/* The file's operator set. */
+void edit_opset(edit *e, int64_t version);
+
 /* A constant float32 [count] (rank 0 where count is 0) in the graph. */
 void edit_constant(edit *e, const char *name, int count, const float *values);
 

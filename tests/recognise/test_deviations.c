@@ -70,6 +70,20 @@ static void mean_over_tokens(edit *e) { edit_ints(e, edit_find(e, "stage3.patch.
 static void norm_without_mean(edit *e) { edit_find(e, "stage1.patch.norm.centred")->inputs[1] = "norm.two"; }
 static void softmax_over_queries(edit *e) { edit_int(e, edit_find(e, "stage4.block0.attention.probabilities"), "axis", 2); }
 static void no_softmax(edit *e) { edit_bypass(e, "stage4.block0.attention.probabilities", 0); }
+static void operator_set_10(edit *e) /* Resize by scales alone, from the corner */
+{
+    static const char *const names[] = {"head.level2.resized", "head.level3.resized", "head.level4.resized"};
+    static const char *const scales[] = {"by2", "by4", "by8"};
+    for (int i = 0; i < 3; i++) {
+        edit_node *n = edit_find(e, names[i]);
+        const float by = (float)(2 << i);
+        edit_constant(e, scales[i], 4, (const float[]){1, 1, by, by});
+        n->inputs[1] = scales[i];
+        n->input_count = 2;
+        n->attributes[0].name = ""; /* the coordinate mode */
+    }
+    edit_opset(e, 10);
+}
 static void corners_aligned(edit *e)
 {
     edit_text(e, edit_find(e, "head.level2.resized"), "coordinate_transformation_mode", "align_corners");
@@ -122,6 +136,7 @@ static void deviations_are_refused_by_name(void **state)
         {11, norm_without_mean, "stage 1, after the patch convolution", "stage1.patch.norm"},
         {17, softmax_over_queries, "stage 4, block 0", "stage4.block0.attention.probabilities"},
         {17, no_softmax, "stage 4, block 0", "stage4.block0.attention"},
+        {11, operator_set_10, "decode head, after stage 2's level", "old operator set"},
         {17, corners_aligned, "decode head, after stage 2's level", "head.level2.resized"},
         {17, asymmetric, "decode head, after stage 3's level", "head.level3.resized"},
         {17, nearest, "decode head, after stage 4's level", "head.level4.resized"},

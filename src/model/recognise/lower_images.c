@@ -138,8 +138,15 @@ static bool scales_fit(const canon *c, const onnx_node *node, int slot, const ex
     return (double)hw[0] * (double)from->of[AXIS_H] == (double)to[0] && (double)hw[1] * (double)from->of[AXIS_W] == (double)to[1];
 }
 
+/* Upsample, and Resize before operator set 11, which has no attribute for it. */
+static const char *const counts_from_the_corner =
+    "is of an old operator set, which counts from the corner (asymmetric), not from pixel centres: export with operator set 11 or later";
+
 static const char *resize(canon *c, const onnx_node *node, canon_value *out)
 {
+    enum { OPSET_COORDINATES = 11 };
+    if (node->opset < OPSET_COORDINATES)
+        return counts_from_the_corner;
     const canon_value *x = lower_operand(c, node, 0);
     const onnx_shape *shape = lower_shape(c, node, 0);
     if (!x || !view_is_image(&x->view, &canon_at(c, x->node)->extent) || shape->rank != 4)
@@ -168,7 +175,7 @@ static const char *resize(canon *c, const onnx_node *node, canon_value *out)
 static const char *upsample(canon *c, const onnx_node *node, canon_value *out)
 {
     (void)c, (void)node, (void)out;
-    return "is the Upsample of old operator sets, which counts from the corner (asymmetric), not from pixel centres";
+    return counts_from_the_corner;
 }
 
 static const char *pad(canon *c, const onnx_node *node, canon_value *out)

@@ -33,7 +33,7 @@ class Zoo:
         s.made.append(name); print('made', name, os.path.getsize(s.path(name)), flush=True)
 
     def attempt(s, name, shape, make):
-        if not fnmatch.fnmatch(name, s.pattern) or os.path.exists(os.path.join(s.out, name + '.output.npy')): return
+        if not any(fnmatch.fnmatch(name, p) for p in s.pattern.split(',')) or os.path.exists(os.path.join(s.out, name + '.output.npy')): return
         try: make(); s.record(name, shape)
         except Exception as e: print('not made', name, type(e).__name__, str(e).splitlines()[0][:160] if str(e) else '', flush=True)
 
@@ -66,7 +66,7 @@ class Normalised(nn.Module):
 
 
 def arguments(doc):
-    """OUT [REFERENCE] [PATTERN]; REFERENCE becomes importable."""
+    """OUT [REFERENCE] [PATTERN[,PATTERN ...]]; REFERENCE becomes importable."""
     if len(sys.argv) < 2: sys.exit(doc)
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path.insert(0, sys.argv[2] if len(sys.argv) > 2 else os.path.join(here, '../../../shared/reference'))

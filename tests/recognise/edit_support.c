@@ -15,6 +15,7 @@ static void need(bool holds)
         abort();
 }
 
+enum { TYPE_FLOAT = 1, TYPE_INT64 = 7 };
 enum { MODEL_GRAPH = 7, MODEL_OPSET = 8, OPSET_VERSION = 2, GRAPH_NODE = 1, GRAPH_CONSTANT = 5 };
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5, ATTRIBUTE_NAME = 1 };
 enum { ATTRIBUTE_F = 2, ATTRIBUTE_I = 3, ATTRIBUTE_S = 4, ATTRIBUTE_INTS = 8, ATTRIBUTE_KIND = 20 };
@@ -265,14 +266,24 @@ void edit_text(edit *e, edit_node *node, const char *name, const char *value)
     set_attribute(e, node, name, 3, &p);
 }
 
-void edit_constant(edit *e, const char *name, int count, const float *values)
+static void put_constant(edit *e, const char *name, int count, int type, const void *values, size_t size)
 {
     proto p = {0};
     if (count)
         proto_int(&p, 1, count);
-    proto_int(&p, 2, 1);
+    proto_int(&p, 2, type);
     proto_text(&p, 8, name);
-    proto_bytes(&p, 9, values, (size_t)(count ? count : 1) * sizeof *values);
+    proto_bytes(&p, 9, values, size);
     proto_message(&e->graph, GRAPH_CONSTANT, &p);
     proto_free(&p);
+}
+
+void edit_constant(edit *e, const char *name, int count, const float *values)
+{
+    put_constant(e, name, count, TYPE_FLOAT, values, (size_t)(count ? count : 1) * sizeof *values);
+}
+
+void edit_shape(edit *e, const char *name, int count, const int64_t *values)
+{
+    put_constant(e, name, count, TYPE_INT64, values, (size_t)count * sizeof *values);
 }

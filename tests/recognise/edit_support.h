@@ -54,4 +54,7 @@ void edit_opset(edit *e, int64_t version);
 /* A constant float32 [count] (rank 0 where count is 0) in the graph. */
 void edit_constant(edit *e, const char *name, int count, const float *values);
 
+/* A constant int64 [count] in the graph. */
+void edit_shape(edit *e, const char *name, int count, const int64_t *values);
+
 #endif

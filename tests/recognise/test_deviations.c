@@ -19,16 +19,18 @@
 
 static char path[] = "/tmp/segrt_deviation_XXXXXX";
 
-static void write_good_file(int opset, const random_model *wanted)
+static void write_file(int opset, segrt_shape shape, const random_model *wanted)
 {
     segrt_model *model = random_model_open(wanted);
-    const onnx_export_options options = {.opset = opset, .shape = {1, 64, 96}};
+    const onnx_export_options options = {.opset = opset, .shape = shape};
     segrt_error error = {0};
     assert_non_null(model);
     if (onnx_export(model, NULL, &options, path, &error))
         fail_msg("%s", error.message);
     random_model_close(model);
 }
+
+static void write_good_file(int opset, const random_model *wanted) { write_file(opset, (segrt_shape){1, 64, 96}, wanted); }
 
 static segrt_model *open_file(segrt_error *error)
 {
@@ -166,6 +168,23 @@ static void deviations_are_refused_by_name(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* A file that says it takes any size, and does not. */
+static void a_size_baked_in_by_the_exporter_is_told(void **state)
+{
+    (void)state;
+    write_file(17, (segrt_shape){0, 0, 0}, &(const random_model){.seed = 3});
+    edit *e = edit_open(path);
+    edit_shape(e, "baked", 4, (const int64_t[]){1, 8, 32, 32});
+    edit_find(e, "stage1.block0.ffn.image")->inputs[1] = "baked";
+    edit_write(e, path);
+    edit_close(e);
+    segrt_error error;
+    assert_null(open_file(&error));
+    if (!strstr(error.message, "at 2 x 3 x 64 x 96, which the input's open dimensions allow: Reshape 'stage1.block0.ffn.image'") ||
+        !strstr(error.message, "baked in the size"))
+        fail_msg("%s", error.message);
+}
+
 /* ----------------------------------------------------------------------------------- parameters */
 
 static void eps_is_read_from_the_graph(void **state)
@@ -219,6 +238,7 @@ int main(void)
     close(file);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deviations_are_refused_by_name),
+        cmocka_unit_test(a_size_baked_in_by_the_exporter_is_told),
         cmocka_unit_test(eps_is_read_from_the_graph),
         cmocka_unit_test(scale_heads_widths_reductions_and_order_are_read_from_the_graph),
     };

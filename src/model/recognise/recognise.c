@@ -182,6 +182,22 @@ static segrt_status walk_all(trial *t, walk *w, segrt_error *error)
     return walk_tail(w, networks, count, &t->tail);
 }
 
+/* Some exporters leave dimensions open and bake the size that they traced into a Reshape all the same. */
+static segrt_status fold_at(trial *t, segrt_error *error)
+{
+    segrt_error cause = {0};
+    const int64_t *d = t->input;
+    const segrt_status status = onnx_graph_fold(t->graph, d, &cause);
+    if (status == SEGRT_OK)
+        return SEGRT_OK;
+    if (!t->open || status == SEGRT_NO_MEMORY)
+        return fail_at(error, status, cause.offset, "%s", cause.message);
+    return fail_at(error, status, cause.offset,
+                   "at %lld x %lld x %lld x %lld, which the input's open dimensions allow: %s. If the exporter baked in the size that it "
+                   "traced, export with fixed dimensions",
+                   (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3], cause.message);
+}
+
 static segrt_status run_trial(trial *t, const file_map *file, const char *folder, const int64_t sizes[3], segrt_error *error)
 {
     const onnx_limits limits = {.nodes = NODE_LIMIT, .values = VALUE_LIMIT};
@@ -192,7 +208,7 @@ static segrt_status run_trial(trial *t, const file_map *file, const char *folder
     if (status == SEGRT_OK)
         status = choose_input(t, sizes, error);
     if (status == SEGRT_OK)
-        status = onnx_graph_fold(t->graph, t->input, error);
+        status = fold_at(t, error);
     if (status == SEGRT_OK)
         status = canon_open(&t->c, t->graph, &t->scratch, &t->model->memory, error);
     if (status == SEGRT_OK)

@@ -47,14 +47,14 @@ typedef struct model_block {
     model_linear project;
     model_norm norm2;
     model_linear fc1;
-    model_conv depthwise;   /* 3x3, pad 1 */
+    model_conv depthwise; /* 3x3, pad 1 */
     model_linear fc2;
 } model_block;
 
 typedef struct model_stage {
     model_conv patch;
     model_norm patch_norm;
-    model_block *blocks;    /* [depth] */
+    model_block *blocks; /* [depth] */
     int depth, width, heads, reduction;
     model_norm norm;
 } model_stage;
@@ -72,7 +72,7 @@ typedef struct model_head {
     model_linear fuse;                   /* [decoder width][4 * level width] */
     int fuse_order[STAGES];              /* which stage the j-th quarter of fuse's inputs is: {3,2,1,0} or {0,1,2,3} */
     model_batch_norm fuse_norm;
-    model_linear classifier;             /* [classes][decoder width] */
+    model_linear classifier; /* [classes][decoder width] */
 } model_head;
 
 typedef struct model_class {
@@ -82,28 +82,45 @@ typedef struct model_class {
 
 /* Where a tensor came from, for inspect. */
 typedef struct model_source {
-    const char *role;   /* canonical (Hugging Face hub) name, e.g. segformer.encoder.block.0.1.mlp.dense1.weight */
-    const char *name;   /* in the file */
-    const char *type;   /* "F32", "F16", "BF16" as stored */
+    const char *role; /* canonical (Hugging Face hub) name, e.g. segformer.encoder.block.0.1.mlp.dense1.weight */
+    const char *name; /* in the file */
+    const char *type; /* "F32", "F16", "BF16" as stored */
     int rank;
-    int64_t shape[4];   /* as stored */
+    int64_t shape[4]; /* as stored */
+    const char *node; /* of a graph, that reads it; NULL of a checkpoint */
+    const char *how;  /* what was made of it: "transposed", "folded: Transpose"; NULL: taken as it stands */
 } model_source;
 
+/* What the graph of an ONNX file does around the network; zeros for a checkpoint. */
+typedef struct model_graph {
+    const char *producer; /* "pytorch 2.1.0"; NULL: not from a graph */
+    int opset, nodes;     /* nodes: as the file has them, functions inlined */
+    int64_t input[4];     /* as declared; 0: open */
+    float unit;           /* it normalises the pixels itself, which it takes on 0..unit: 1 or 255; 0: it takes them normalised */
+    bool full_size;       /* out come logits at the input's size, not at a quarter */
+    bool align_corners;   /* and are resized so */
+    bool probabilities;   /* a softmax over the classes */
+    bool labels;
+    int windows;   /* sliding windows in it; 0: none */
+    int stride[2]; /* the least and the most that their step may have been */
+} model_graph;
+
 struct segrt_model {
-    arena memory;            /* everything below that is not mapped */
-    file_map *files;         /* what weights may point into */
+    arena memory;    /* everything below that is not mapped */
+    file_map *files; /* what weights may point into */
     size_t file_count;
-    const char *path;        /* as opened, "" from memory */
-    const char *family;      /* "hf", "nvlabs", "mmseg", "smp", "paddle", "onnx" */
-    const char *variant;     /* "b0".."b5" or "custom" */
+    const char *path;    /* as opened, "" from memory */
+    const char *family;  /* "hf", "nvlabs", "mmseg", "smp", "paddle", "onnx" */
+    const char *variant; /* "b0".."b5" or "custom" */
     model_stage stages[STAGES];
     model_head head;
     int decoder_width, class_count;
     bool random_head;
-    model_class *classes;    /* [class_count] */
+    model_class *classes; /* [class_count] */
     segrt_preprocessing preprocessing;
     model_source *sources;
     size_t source_count;
+    model_graph graph;
     uint64_t parameters;
 };
 

@@ -51,8 +51,14 @@ static segrt_model *open_model(const char *folder, const char *file, const char 
     return model;
 }
 
-static segrt_model *open_golden(const struct golden *g) { return open_model(TEST_SHARED "/goldens/onnx", g->file, ".onnx"); }
-static segrt_model *open_checkpoint(const struct golden *g) { return open_model(TEST_DATA, g->checkpoint, ""); }
+static segrt_model *open_golden(const struct golden *g)
+{
+    return open_model(TEST_SHARED "/goldens/onnx", g->file, ".onnx");
+}
+static segrt_model *open_checkpoint(const struct golden *g)
+{
+    return open_model(TEST_DATA, g->checkpoint, "");
+}
 
 static void every_export_gives_the_goldens_logits(void **state)
 {
@@ -69,7 +75,9 @@ static void every_export_gives_the_goldens_logits(void **state)
         assert_non_null(logits);
         assert_int_equal(model->class_count, 7);
         assert_int_equal(model->preprocessing.window, g->window);
-        assert_int_equal(reference_published(model, input.f32, (int)input.shape[0], (int)input.shape[2], (int)input.shape[3], logits, NULL, NULL), SEGRT_OK);
+        assert_int_equal(
+            reference_published(model, input.f32, (int)input.shape[0], (int)input.shape[2], (int)input.shape[3], logits, NULL, NULL),
+            SEGRT_OK);
         for (size_t k = 0; k < expected.count; k++) {
             difference += (logits[k] - expected.f64[k]) * (logits[k] - expected.f64[k]);
             norm += expected.f64[k] * expected.f64[k];
@@ -152,6 +160,92 @@ static void weights_are_the_checkpoints_bit_for_bit(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------ around the network */
+
+static segrt_model *open_named(const char *file)
+{
+    char path[512];
+    segrt_model *m = NULL;
+    segrt_error error = {0};
+    snprintf(path, sizeof path, TEST_SHARED "/goldens/onnx/%s", file);
+    if (segrt_model_open(&m, path, NULL, &error))
+        fail_msg("%s: %s", file, error.message);
+    return m;
+}
+
+static void what_a_graph_does_around_the_network_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        int64_t n, h, w;
+        int opset, windows;
+        bool labels, full_size;
+    } rows[] = {
+        {"hf_ts_opset12_static.onnx", 1, 64, 96, 12, 0, false, false},
+        {"hf_ts_opset17_dynamic.onnx", 0, 0, 0, 17, 0, false, false},
+        {"nvlabs_dynamo_opset20_dynamic_batch.onnx", 0, 64, 64, 20, 0, false, false},
+        {"nvlabs_ts_opset13_labels_dynamic.onnx", 0, 0, 0, 13, 0, true, true},
+        {"nvlabs_ts_opset11_slide_one_window.onnx", 2, 64, 64, 11, 0, true, true},
+        {"nvlabs_ts_opset12_slide_windows.onnx", 1, 64, 96, 12, 2, true, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        segrt_model *m = open_named(rows[i].file);
+        const model_graph *g = &m->graph;
+        assert_int_equal(g->input[0], rows[i].n);
+        assert_int_equal(g->input[2], rows[i].h);
+        assert_int_equal(g->input[3], rows[i].w);
+        assert_int_equal(g->opset, rows[i].opset);
+        assert_int_equal(g->windows, rows[i].windows);
+        assert_int_equal(g->labels, rows[i].labels);
+        assert_int_equal(g->full_size, rows[i].full_size);
+        assert_true(g->unit == 0 && !g->align_corners);
+        assert_true(strncmp(g->producer, "pytorch 2.", 10) == 0);
+        segrt_model_close(m);
+    }
+}
+
+/* Two windows of 64 over 96 columns lie so by any stride from 32 to 64; the file was made with 48. */
+static void an_ambiguous_stride_is_the_usual_share_of_the_window(void **state)
+{
+    (void)state;
+    segrt_model *m = open_named("nvlabs_ts_opset12_slide_windows.onnx");
+    assert_int_equal(m->preprocessing.window, 64);
+    assert_int_equal(m->preprocessing.stride, 48);
+    assert_int_equal(m->graph.stride[0], 32);
+    assert_int_equal(m->graph.stride[1], 64);
+    segrt_model_close(m);
+}
+
+static const model_source *source_of(const segrt_model *m, const char *role)
+{
+    for (size_t i = 0; i < m->source_count; i++)
+        if (strcmp(m->sources[i].role, role) == 0)
+            return &m->sources[i];
+    fail_msg("no source of %s", role);
+    return NULL;
+}
+
+static void every_tensor_tells_its_constant_and_its_node(void **state)
+{
+    (void)state;
+    for (int i = 0; i < GOLDENS; i++) {
+        segrt_model *m = open_golden(&goldens[i]);
+        assert_true(m->source_count > 100);
+        for (size_t k = 0; k < m->source_count; k++)
+            if (!m->sources[k].name[0] || !m->sources[k].node)
+                fail_msg("%s: %s comes from nowhere", goldens[i].file, m->sources[k].role);
+        segrt_model_close(m);
+    }
+    segrt_model *m = open_named("hf_ts_opset14_unfolded.onnx");
+    const model_source *query = source_of(m, "segformer.encoder.block.0.0.attention.self.query.weight");
+    assert_string_equal(query->how, "folded: Transpose, transposed");
+    assert_non_null(strstr(query->name, "q_proj"));
+    assert_non_null(strstr(query->node, "MatMul"));
+    assert_null(source_of(m, "segformer.encoder.layer_norm.3.weight")->how);
+    segrt_model_close(m);
+}
+
 /* ------------------------------------------------------------------------ out again, from both sources */
 
 static onnx_graph *exported(const segrt_model *model, export_form form, char *path, file_map *map)
@@ -159,7 +253,8 @@ static onnx_graph *exported(const segrt_model *model, export_form form, char *pa
     segrt_error error = {0};
     onnx_graph *graph = NULL;
     const onnx_export_options options = {.form = form, .shape = {1, 64, 96}};
-    if (onnx_export(model, NULL, &options, path, &error) || file_map_open(map, path, &error) || onnx_graph_open(&graph, map, NULL, NULL, &error))
+    if (onnx_export(model, NULL, &options, path, &error) || file_map_open(map, path, &error) ||
+        onnx_graph_open(&graph, map, NULL, NULL, &error))
         fail_msg("%s", error.message);
     return graph;
 }
@@ -204,7 +299,8 @@ static void an_import_and_its_checkpoint_export_the_same_graph(void **state)
             const onnx_tensor *x = a->values[v].constant, *y = b->values[v].constant;
             assert_true((x == NULL) == (y == NULL));
             const double difference = x ? relative_difference(x, y) : 0;
-            const bool touched = g->folded && (strncmp(a->values[v].name, "head.fuse", 9) == 0 || strncmp(a->values[v].name, "head.level", 10) == 0);
+            const bool touched =
+                g->folded && (strncmp(a->values[v].name, "head.fuse", 9) == 0 || strncmp(a->values[v].name, "head.level", 10) == 0);
             if (difference > (touched ? 1e-6 : 0))
                 fail_msg("%s: '%s' differs by %g", g->file, a->values[v].name, difference);
         }
@@ -228,6 +324,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_export_gives_the_goldens_logits),
         cmocka_unit_test(weights_are_the_checkpoints_bit_for_bit),
+        cmocka_unit_test(what_a_graph_does_around_the_network_is_told),
+        cmocka_unit_test(an_ambiguous_stride_is_the_usual_share_of_the_window),
+        cmocka_unit_test(every_tensor_tells_its_constant_and_its_node),
         cmocka_unit_test(an_import_and_its_checkpoint_export_the_same_graph),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,10 @@ static void trace_free(trace *t)
     free(t->records);
 }
 
-static bool same_operation(operation a, operation b) { return a.kind == b.kind && a.stage == b.stage && a.block == b.block; }
+static bool same_operation(operation a, operation b)
+{
+    return a.kind == b.kind && a.stage == b.stage && a.block == b.block;
+}
 
 static void hold_against(void *user, operation op, const float *data, int n, int h, int w, int channels)
 {
@@ -127,16 +130,12 @@ static segrt_status run_observed(const side *s, const target_options *o, const f
     return status;
 }
 
-int bisect(const side *a, const target_options *options_a, const side *b, const target_options *options_b, const float *tensor, int h, int w,
-           double tolerance, bool *within)
+int bisect(const side *a, const target_options *options_a, const side *b, const target_options *options_b, const float *tensor, int h,
+           int w, double tolerance, bool *within)
 {
     trace kept = {0};
     segrt_error error = {0};
     check c = {.kept = &kept, .tolerance = tolerance};
-    if (a->graph || b->graph) {
-        report("--bisect compares models and engines; an .onnx file that is run as it is has other operations (build an engine of it first)");
-        return EXIT_USAGE;
-    }
     c.centred_alike = centred_alike(a->t.engine->net, b->t.engine->net);
     segrt_status status = run_observed(b, options_b, tensor, h, w, keep, &kept, &error);
     if (kept.no_memory)

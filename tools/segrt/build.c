@@ -10,6 +10,7 @@
 #include "report.h"
 #include "target.h"
 #include "values.h"
+#include "verify.h"
 
 /* The command line as it was given, for the engine's provenance. */
 static char *command_line(int argc, char **argv)
@@ -30,13 +31,17 @@ int build_command(int argc, char **argv)
     segrt_shape shape = {0};
     const char *output = NULL, *calibrate = NULL;
     calibration pictures = {0};
-    static const char *const examples[] = {"segrt build segformer-b2/ -o b2.segrt", "segrt build model.onnx -o model.segrt --shape 1x1024x1024",
-                                           "segrt build model.pth -o model.segrt --precision bf16 --min 1x256x256 --opt 8x512x512 --max 8x1024x1024",
-                                           "segrt build segformer-b2/ -o b2.segrt --precision int8 --calibrate pictures/", NULL};
+    verify_options proof = {.tolerance = -1};
+    bool unverified = false;
+    static const char *const examples[] = {
+        "segrt build segformer-b2/ -o b2.segrt", "segrt build model.onnx -o model.segrt --shape 1x1024x1024",
+        "segrt build model.pth -o model.segrt --precision bf16 --min 1x256x256 --opt 8x512x512 --max 8x1024x1024",
+        "segrt build segformer-b2/ -o b2.segrt --precision int8 --calibrate pictures/", NULL};
     const arguments_page page = {
         .command = "build",
         .usage = "MODEL -o ENGINE [options]",
-        .about = "Folds a model into an engine file: portable, checksummed, quick to open, for shapes that you name.",
+        .about = "Folds a model into an engine file: portable, checksummed, quick to open, for shapes that you name.\n"
+                 "An .onnx file is run as it is beside the engine, at a small size, before anything is written: they must agree.",
         .examples = examples,
         .least = 1,
         .most = 1,
@@ -49,6 +54,9 @@ int build_command(int argc, char **argv)
         {"--min", 0, "NxHxW", "smallest shape", value_shape, &build.min},
         {"--opt", 0, "NxHxW", "shape that is planned for first", value_shape, &build.opt},
         {"--max", 0, "NxHxW", "largest shape (without any of these: any shape)", value_shape, &build.max},
+        {"--no-verify", 0, NULL, "an .onnx file: write the engine without that proof", NULL, &unverified},
+        {"--tolerance", 0, "X", "of that proof: largest relative difference of logits (default: by precision)", value_number,
+         &proof.tolerance},
         TARGET_RANDOM_HEAD_ARGUMENT(from),
     };
     char *line = command_line(argc, argv);
@@ -77,6 +85,11 @@ int build_command(int argc, char **argv)
     }
     from.model = argv[1];
     result = target_engine(&t, &from, &build);
+    if (!result && !unverified && verify_applies(&t)) {
+        result = verify_import(&t, &proof);
+        if (result)
+            report("%s: not written; --no-verify writes an engine without this proof", output);
+    }
     if (!result) {
         segrt_error error = {0};
         if (segrt_engine_save(t.engine, output, &error)) {

@@ -1,5 +1,4 @@
 /* compare: how far two models, engines, ONNX files, tensors or masks are apart. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,39 +106,8 @@ static int compare_masks(const struct options *o, difference *d)
 
 /* ------------------------------------------------------------------------------------ models */
 
-typedef struct tensor {
-    float *data; /* [3][h][w], normalised */
-    int h, w;
-} tensor;
-
-static bool tensor_room(tensor *t, int h, int w)
-{
-    free(t->data);
-    *t = (tensor){.data = malloc((size_t)h * (size_t)w * 3 * sizeof(float)), .h = h, .w = w};
-    if (!t->data)
-        report("out of memory for an input of %dx%d", w, h);
-    return t->data != NULL;
-}
-
-/* Input 0: noise, as random as weights are; input 1: smooth shapes, as pictures are. */
-static void draw_tensor(tensor *t, int which)
-{
-    uint64_t state = 0x9E3779B97F4A7C15u;
-    float *to = t->data;
-    for (int c = 0; c < 3; c++)
-        for (int y = 0; y < t->h; y++)
-            for (int x = 0; x < t->w; x++) {
-                float sum = 0;
-                for (int k = 0; k < 4 && which == 0; k++) { /* four uniform numbers are normal enough */
-                    state = state * 6364136223846793005u + 1442695040888963407u;
-                    sum += (float)(state >> 40) * (1.0f / 16777216) - 0.5f;
-                }
-                *to++ = which == 0 ? sum * 1.7f
-                                   : sinf(0.05f * (float)(x + 7 * c)) + cosf(0.031f * (float)(y * (c + 1))) + ((x / 40 + y / 25) % 2 ? 0.6f : -0.4f);
-            }
-}
-
-static bool load_tensor(tensor *t, const struct options *o, side *by, const char *path)
+/* shape: h 0: as the model prepares pictures. */
+static bool load_picture(drawn *t, side *by, const char *path, segrt_shape shape)
 {
     codec_picture picture = {0};
     segrt_error error = {0};
@@ -147,10 +115,10 @@ static bool load_tensor(tensor *t, const struct options *o, side *by, const char
     const uint8_t *pixels;
     int w, h;
     segrt_engine_preprocessing(by->t.engine, &p);
-    if (o->shape.n) {
+    if (shape.h) {
         p.resize = SEGRT_RESIZE_EXACT;
-        p.width = o->shape.w;
-        p.height = o->shape.h;
+        p.width = shape.w;
+        p.height = shape.h;
     }
     segrt_status status = codec_read(&picture, path, CODEC_MOST_BYTES, &error);
     const segrt_image view = segrt_image_packed(SEGRT_RGB8, picture.rgb, picture.width, picture.height);
@@ -158,37 +126,58 @@ static bool load_tensor(tensor *t, const struct options *o, side *by, const char
         status = session_pixels(by->t.session, &view, &p, &pixels, &w, &h, &error);
     if (status)
         report_error(path, &error);
-    const bool fine = !status && tensor_room(t, h, w);
-    for (int c = 0; c < 3 && fine; c++)
-        for (size_t i = 0; i < (size_t)h * (size_t)w; i++)
-            t->data[(size_t)c * (size_t)h * (size_t)w + i] = ((float)pixels[i * 3 + (size_t)c] - p.mean[c]) / p.deviation[c];
+    const bool fine = !status && drawn_room(t, (segrt_shape){shape.n, h, w});
+    const size_t plane = (size_t)h * (size_t)w;
+    for (size_t i = 0; fine && i < (size_t)shape.n * 3 * plane; i++) { /* of a graph with a fixed number of pictures each is this one */
+        const size_t c = i / plane % 3;
+        t->data[i] = ((float)pixels[i % plane * 3 + c] - p.mean[c]) / p.deviation[c];
+    }
     codec_picture_free(&picture);
     return fine;
 }
 
-static bool compare_tensor(const struct options *o, side *a, side *b, difference *d, const tensor *t)
+static bool compare_input(const struct options *o, side *a, side *b, difference *d, const drawn *in)
 {
     answer x = {0}, y = {0};
-    const size_t pixels = (size_t)t->h * (size_t)t->w;
-    bool fine = side_run(a, t->data, t->h, t->w, &x) && side_run(b, t->data, t->h, t->w, &y);
-    if (fine && x.logits && y.logits && x.classes != y.classes) {
-        report("%s has %d classes, %s %d", a->name, x.classes, b->name, y.classes);
-        fine = false;
-    }
-    if (fine && x.logits && y.logits && x.logits_h == y.logits_h && x.logits_w == y.logits_w)
-        difference_numbers(d, x.logits, y.logits, (size_t)x.classes * (size_t)x.logits_h * (size_t)x.logits_w);
-    if (fine)
-        difference_labels(d, x.labels, y.labels, pixels);
+    bool fine = side_run(a, in, side_graph(b), &x) && side_run(b, in, side_graph(a), &y) && side_compare(a, b, in, &x, &y, d);
     if (fine && o->picture)
-        fine = write_picture(o->picture, x.labels, y.labels, t->w, t->h);
+        fine = write_picture(o->picture, x.labels, y.labels, in->w, in->h * in->n);
     free(x.labels);
     free(y.labels);
     return fine;
 }
 
+/* What a side insists on: of a graph what it declares, of an engine its one shape; 0 where it takes any. */
+static segrt_shape own_shape(const side *s)
+{
+    const model_graph *g = side_graph(s);
+    segrt_build_options profile = {.size = sizeof profile};
+    if (g)
+        return (segrt_shape){(int32_t)g->input[0], (int32_t)g->input[2], (int32_t)g->input[3]};
+    if (s->t.engine)
+        segrt_engine_profile(s->t.engine, &profile);
+    return profile.min.h == profile.max.h && profile.min.w == profile.max.w ? profile.opt : (segrt_shape){0};
+}
+
+/* The inputs' shape: as given, else what one of the sides insists on, else `otherwise`. */
+static segrt_shape shape_for(const struct options *o, const side *a, const side *b, int32_t otherwise)
+{
+    const segrt_shape of_a = own_shape(a), of_b = own_shape(b);
+    if (o->shape.n)
+        return o->shape;
+    segrt_shape shape = {.n = of_a.n ? of_a.n : of_b.n ? of_b.n : 1, .h = of_a.h ? of_a.h : of_b.h, .w = of_a.w ? of_a.w : of_b.w};
+    if (!shape.h || !shape.w) {
+        shape.h = shape.h && otherwise ? shape.h : otherwise;
+        shape.w = shape.w && otherwise ? shape.w : otherwise;
+    }
+    return shape;
+}
+
 static int classes_of(const side *a, const side *b)
 {
-    const int classes = a->t.info.classes > b->t.info.classes ? a->t.info.classes : b->t.info.classes;
+    const int of_a = a->t.model ? a->t.model->class_count : a->t.info.classes,
+              of_b = b->t.model ? b->t.model->class_count : b->t.info.classes;
+    const int classes = of_a > of_b ? of_a : of_b;
     return classes ? classes : 1000; /* two ONNX files: their labels tell */
 }
 
@@ -196,27 +185,29 @@ static int compare_models(const struct options *o, difference *d, char *const *p
 {
     side a = {0}, b = {0};
     inputs in = {0};
-    tensor t = {0};
-    int result = side_open(&a, o->names[0], &o->a, true);
+    drawn t = {0};
+    int result = side_open(&a, o->names[0], &o->a, !o->bisect);
     if (!result)
-        result = side_open(&b, o->names[1], &o->b, true);
+        result = side_open(&b, o->names[1], &o->b, !o->bisect);
     if (!result && (!inputs_collect(&in, pictures, count) || in.failed))
         result = EXIT_SOME_FAILED;
     side *by = a.t.session ? &a : &b;
-    if (!result && count && !by->t.session) {
-        report("two .onnx files have no preprocessing: compare them on drawn inputs, or with a model or engine");
+    if (!result && count && !by->t.session && side_graph(by))
+        result = side_prepare(by, &o->b);
+    else if (!result && count && !by->t.session) {
+        report("%s is no SegFormer that is known: nothing says how pictures are prepared for it; leave them out", by->name);
         result = EXIT_USAGE;
     }
     if (!result && !difference_open(d, classes_of(&a, &b)))
         result = EXIT_SOME_FAILED;
-    const size_t total = count ? in.count : 2;
+    const size_t total = count ? in.count : DRAWN_KINDS;
+    const segrt_shape shape = result ? o->shape : shape_for(o, &a, &b, count ? 0 : USUAL_SIDE);
     progress bar = progress_begin(result ? 1 : total, "inputs");
     for (size_t i = 0; i < total && !result; i++) {
-        bool fine = count ? load_tensor(&t, o, by, in.list[i].path)
-                          : tensor_room(&t, o->shape.n ? o->shape.h : USUAL_SIDE, o->shape.n ? o->shape.w : USUAL_SIDE);
+        bool fine = count ? load_picture(&t, by, in.list[i].path, shape) : drawn_room(&t, shape);
         if (fine && !count)
-            draw_tensor(&t, (int)i);
-        fine = fine && compare_tensor(o, &a, &b, d, &t);
+            drawn_fill(&t, (drawn_kind)i);
+        fine = fine && compare_input(o, &a, &b, d, &t);
         if (!fine)
             result = EXIT_SOME_FAILED;
         progress_step(&bar);
@@ -281,7 +272,8 @@ int compare_command(int argc, char **argv)
         .most = -1,
     };
     const argument rows[] = {
-        {"--shape", 's', "HxW", "input size (default: the model's for pictures, else 256x256)", value_shape, &o.shape},
+        {"--shape", 's', "NxHxW", "input size (default: the model's for pictures, else an .onnx file's own, else 256x256)", value_shape,
+         &o.shape},
         {"--tolerance", 0, "X", "largest relative difference of numbers (without numbers: share of labels)", value_number, &o.tolerance},
         {"--bisect", 0, NULL, "compare operation by operation on the last input (tolerance: 1e-5)", NULL, &o.bisect},
         {"--picture", 0, "FILE", "write a PNG of where labels differ (of the last input)", value_text, &o.picture},

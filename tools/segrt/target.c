@@ -65,12 +65,16 @@ int target_engine(target *t, const target_options *o, const segrt_build_options 
 
 int target_open(target *t, const target_options *o)
 {
-    segrt_error error = {0};
     const int result = target_engine(t, o, NULL);
-    if (result)
-        return result;
+    return result ? result : target_session(t, o);
+}
+
+int target_session(target *t, const target_options *o)
+{
+    segrt_error error = {0};
     if (t->info.classes == 0) {
-        report("%s: a backbone without a decode head: it has no classes to give (commands that only time or inspect take --random-head CLASSES)",
+        report("%s: a backbone without a decode head: it has no classes to give (commands that only time or inspect take --random-head "
+               "CLASSES)",
                t->name);
         return EXIT_MODEL;
     }

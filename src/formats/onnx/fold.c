@@ -64,6 +64,17 @@ static void merge(const onnx_value *declared, operand *inferred)
                 inferred->shape.dims[d] = declared->shape.dims[d];
 }
 
+/* The largest constant that a node reads. */
+static const onnx_tensor *largest_input(const onnx_store *s, const onnx_node *node)
+{
+    const onnx_tensor *largest = NULL;
+    for (int32_t slot = 0; slot < node->input_count; slot++) {
+        const onnx_tensor *t = node->inputs[slot] < 0 ? NULL : s->values[node->inputs[slot]].constant;
+        largest = t && (!largest || t->count > largest->count) ? t : largest;
+    }
+    return largest;
+}
+
 /* Makes an initializer of a result. */
 static segrt_status keep(fold *f, int32_t v, operand *x, segrt_error *error)
 {
@@ -76,7 +87,13 @@ static segrt_status keep(fold *f, int32_t v, operand *x, segrt_error *error)
         return error->status;
     if (x->count)
         memcpy(data, is_float ? (const void *)x->f : (const void *)x->i, x->count * (is_float ? sizeof(float) : sizeof(int64_t)));
-    *t = (onnx_tensor){.type = is_float ? ONNX_FLOAT : ONNX_INT64, .shape = x->shape, .count = x->count, .data = data, .offset = value->producer >= 0 ? s->nodes[value->producer].offset : 0};
+    *t = (onnx_tensor){.type = is_float ? ONNX_FLOAT : ONNX_INT64, .shape = x->shape, .count = x->count, .data = data, .name = value->name};
+    if (value->producer >= 0) {
+        const onnx_node *node = &s->nodes[value->producer];
+        t->offset = node->offset;
+        t->computed_by = node->op;
+        t->computed_from = largest_input(s, node);
+    }
     value->constant = t;
     value->type = x->type;
     return SEGRT_OK;
@@ -120,7 +137,8 @@ static segrt_status fold_node(fold *f, int32_t n, segrt_error *error)
     bool constant = row->fold;
     for (int32_t slot = 0; slot < node->input_count; slot++) {
         const int32_t v = node->inputs[slot];
-        constant = constant && (v < 0 || only_type_wanted(node, slot, s->values[v].type) || s->values[v].constant || f->values[v].i || f->values[v].f);
+        constant = constant &&
+                   (v < 0 || only_type_wanted(node, slot, s->values[v].type) || s->values[v].constant || f->values[v].i || f->values[v].f);
     }
     o->in_count = node->input_count;
     for (int32_t slot = 0; slot < node->input_count && !status; slot++)
@@ -197,8 +215,9 @@ static segrt_status set_input(onnx_store *s, const int64_t input[4], segrt_error
     for (int d = 0; d < 4 && fits; d++)
         fits = input[d] > 0 && (value->shape.rank < 0 || value->shape.dims[d] < 0 || value->shape.dims[d] == input[d]);
     if (!fits)
-        return fail_with(error, SEGRT_SHAPE, "input '%.80s' is %s, not [%lld, %lld, %lld, %lld]", value->name, onnx_shape_text(value->type, &value->shape, text),
-                         (long long)input[0], (long long)input[1], (long long)input[2], (long long)input[3]);
+        return fail_with(error, SEGRT_SHAPE, "input '%.80s' is %s, not [%lld, %lld, %lld, %lld]", value->name,
+                         onnx_shape_text(value->type, &value->shape, text), (long long)input[0], (long long)input[1], (long long)input[2],
+                         (long long)input[3]);
     value->shape.rank = 4;
     memcpy(value->shape.dims, input, 4 * sizeof *input);
     return SEGRT_OK;

@@ -45,10 +45,13 @@ typedef struct onnx_shape {
 /* A constant.  `data` may lie unaligned in the mapped file: read it through the getters below. */
 typedef struct onnx_tensor {
     onnx_type type;
-    onnx_shape shape;  /* all known */
-    size_t count;      /* elements: the product of shape.dims */
-    const void *data;  /* count * onnx_type_bytes(type) bytes, little-endian, row-major; lives as long as the graph */
-    uint64_t offset;   /* where its TensorProto stands in the file */
+    onnx_shape shape;                        /* all known */
+    size_t count;                            /* elements: the product of shape.dims */
+    const void *data;                        /* count * onnx_type_bytes(type) bytes, little-endian, row-major; lives as long as the graph */
+    uint64_t offset;                         /* where its TensorProto stands in the file */
+    const char *name;                        /* of the value that it is; NULL: an attribute's */
+    const char *computed_by;                 /* the operator that folding computed it by; NULL: it stands in the file */
+    const struct onnx_tensor *computed_from; /* the largest constant that went into it; NULL: none */
 } onnx_tensor;
 
 typedef enum onnx_attribute_kind {
@@ -71,7 +74,7 @@ typedef struct onnx_attribute {
     const onnx_tensor *tensor;
     const int64_t *ints;
     const float *floats;
-    size_t count; /* of ints, floats or strings */
+    size_t count;                      /* of ints, floats or strings */
     const struct onnx_subgraph *graph; /* opaque */
     uint64_t offset;
 } onnx_attribute;
@@ -94,12 +97,12 @@ typedef struct onnx_use {
 
 typedef struct onnx_value {
     const char *name;
-    onnx_type type;              /* declared or inferred */
-    onnx_shape shape;            /* declared or inferred */
-    const char *const *symbols;  /* NULL, or shape.rank names of symbolic dimensions (NULL where it has none) */
-    const onnx_tensor *constant; /* its value, if it is an initializer */
+    onnx_type type;                  /* declared or inferred */
+    onnx_shape shape;                /* declared or inferred */
+    const char *const *symbols;      /* NULL, or shape.rank names of symbolic dimensions (NULL where it has none) */
+    const onnx_tensor *constant;     /* its value, if it is an initializer */
     int32_t producer, producer_slot; /* values[nodes[producer].outputs[producer_slot]]; producer -1: input, constant or unused */
-    const onnx_use *uses;        /* every node input that reads it, in node order */
+    const onnx_use *uses;            /* every node input that reads it, in node order */
     int32_t use_count;
     bool is_input, is_output; /* of the graph; an input that has an initializer too counts as the initializer alone */
 } onnx_value;
@@ -127,9 +130,9 @@ typedef struct onnx_graph {
 
 /* What a file may cost; 0: the default. */
 typedef struct onnx_limits {
-    size_t nodes;        /* after inlining; 200 000 */
-    size_t values;       /* 800 000 */
-    size_t memory;       /* bytes held by the graph besides the mapped files, constants folded included; 2 GiB */
+    size_t nodes;  /* after inlining; 200 000 */
+    size_t values; /* 800 000 */
+    size_t memory; /* bytes held by the graph besides the mapped files, constants folded included; 2 GiB */
 } onnx_limits;
 
 /* Reads `file`, which must stay open as long as the graph.  `folder` is where external data may lie

@@ -19,7 +19,8 @@ typedef struct value_info {
 static segrt_status read_dimension(wire *outer, bytes message, value_info *out)
 {
     if (out->shape.rank == ONNX_MAX_RANK)
-        return fail_at(outer->error, SEGRT_UNSUPPORTED, wire_offset(outer, message.begin), "a value of more than %d dimensions", ONNX_MAX_RANK);
+        return fail_at(outer->error, SEGRT_UNSUPPORTED, wire_offset(outer, message.begin), "a value of more than %d dimensions",
+                       ONNX_MAX_RANK);
     int64_t dim = ONNX_UNKNOWN;
     wire w = wire_of(message, outer->base, "TensorShapeProto.Dimension", outer->error);
     for (wire_field f; wire_next(&w, &f);)
@@ -30,7 +31,8 @@ static segrt_status read_dimension(wire *outer, bytes message, value_info *out)
             out->has_symbols = out->has_symbols || f.part.size;
         }
     if (!w.failed && dim < ONNX_UNKNOWN)
-        return fail_at(outer->error, SEGRT_MALFORMED, wire_offset(outer, message.begin), "a value has the negative dimension %lld", (long long)dim);
+        return fail_at(outer->error, SEGRT_MALFORMED, wire_offset(outer, message.begin), "a value has the negative dimension %lld",
+                       (long long)dim);
     out->shape.dims[out->shape.rank++] = dim;
     return wire_status(&w);
 }
@@ -106,11 +108,13 @@ static segrt_status read_initializer(onnx_store *s, const onnx_scope *scope, byt
     if (!name.size)
         return fail_at(error, SEGRT_MALFORMED, tensor->offset, "an initializer without a name");
     if (names_find(&s->names, scope->id, (const char *)name.begin, name.size) != NAMES_NONE)
-        return fail_at(error, SEGRT_MALFORMED, tensor->offset, "the initializer '%.*s' is there twice", (int)(name.size < 80 ? name.size : 80), (const char *)name.begin);
+        return fail_at(error, SEGRT_MALFORMED, tensor->offset, "the initializer '%.*s' is there twice",
+                       (int)(name.size < 80 ? name.size : 80), (const char *)name.begin);
     int32_t index = -1;
     status = store_named(s, scope, name, &index, error);
     if (status)
         return status;
+    tensor->name = s->values[index].name;
     s->values[index].constant = tensor;
     s->values[index].type = tensor->type;
     s->values[index].shape = tensor->shape;
@@ -129,7 +133,8 @@ static segrt_status read_port(onnx_store *s, const onnx_scope *scope, bytes mess
     if (!info.name.size)
         return fail_at(error, SEGRT_MALFORMED, at, "an input or output of the graph without a name");
     if (info.other && !info.type)
-        return fail_at(error, SEGRT_UNSUPPORTED, at, "'%.*s', an input or output of the graph, is no tensor", (int)(info.name.size < 80 ? info.name.size : 80), (const char *)info.name.begin);
+        return fail_at(error, SEGRT_UNSUPPORTED, at, "'%.*s', an input or output of the graph, is no tensor",
+                       (int)(info.name.size < 80 ? info.name.size : 80), (const char *)info.name.begin);
     status = store_named(s, scope, info.name, &index, error);
     if (status)
         return status;
@@ -175,7 +180,8 @@ static segrt_status survey(onnx_store *s, const onnx_scope *scope, bytes message
     for (wire_field f; wire_next(&w, &f);) {
         if (f.number == SPARSE_INITIALIZER)
             return fail_at(error, SEGRT_UNSUPPORTED, wire_offset(&w, f.at), "sparse initializers");
-        if (f.number != NAME && (f.number <= VALUE_INFO && f.number != 10) && f.number != 3 && f.number != 4 && !wire_is(&w, &f, WIRE_BYTES))
+        if (f.number != NAME && (f.number <= VALUE_INFO && f.number != 10) && f.number != 3 && f.number != 4 &&
+            !wire_is(&w, &f, WIRE_BYTES))
             break;
         nodes += f.number == NODE;
         others += f.number != NODE;

@@ -15,24 +15,40 @@ typedef struct counts {
 static segrt_status count(wire *w, counts *c)
 {
     for (wire_field f; wire_next(w, &f);) {
-        if ((f.number == INPUT || f.number == OUTPUT || (f.number >= NAME && f.number <= OVERLOAD && f.number != 6)) && !wire_is(w, &f, WIRE_BYTES))
+        if ((f.number == INPUT || f.number == OUTPUT || (f.number >= NAME && f.number <= OVERLOAD && f.number != 6)) &&
+            !wire_is(w, &f, WIRE_BYTES))
             break;
         switch (f.number) {
-        case INPUT: c->inputs++; break;
-        case OUTPUT: c->outputs++; break;
-        case ATTRIBUTE: c->attributes++; break;
-        case NAME: c->name = f.part; break;
-        case OP: c->op = f.part; break;
-        case DOMAIN: c->domain = f.part; break;
-        case OVERLOAD: c->overload = f.part; break;
-        default: break;
+        case INPUT:
+            c->inputs++;
+            break;
+        case OUTPUT:
+            c->outputs++;
+            break;
+        case ATTRIBUTE:
+            c->attributes++;
+            break;
+        case NAME:
+            c->name = f.part;
+            break;
+        case OP:
+            c->op = f.part;
+            break;
+        case DOMAIN:
+            c->domain = f.part;
+            break;
+        case OVERLOAD:
+            c->overload = f.part;
+            break;
+        default:
+            break;
         }
     }
     if (w->failed)
         return wire_status(w);
     if (c->inputs > ONNX_NODE_SLOTS || c->outputs > ONNX_NODE_SLOTS || c->attributes > ONNX_NODE_ATTRIBUTES)
-        return fail_at(w->error, SEGRT_UNSUPPORTED, wire_offset(w, w->rest.begin), "a node of %zu inputs, %zu outputs and %zu attributes", c->inputs, c->outputs,
-                       c->attributes);
+        return fail_at(w->error, SEGRT_UNSUPPORTED, wire_offset(w, w->rest.begin), "a node of %zu inputs, %zu outputs and %zu attributes",
+                       c->inputs, c->outputs, c->attributes);
     if (!c->op.size)
         return fail_at(w->error, SEGRT_MALFORMED, wire_offset(w, w->rest.begin), "a node without an operator");
     return SEGRT_OK;
@@ -48,8 +64,10 @@ static segrt_status set_version(const onnx_scope *scope, onnx_node *node, segrt_
         }
     /* Files in the wild forget to import the domains of extensions; ONNX's own has no sensible default. */
     node->opset = 1;
-    return *node->domain ? SEGRT_OK
-                         : fail_at(error, SEGRT_MALFORMED, node->offset, "node '%.80s' (%.40s): the file does not say which version of ONNX's operators it uses", node->name, node->op);
+    return *node->domain
+               ? SEGRT_OK
+               : fail_at(error, SEGRT_MALFORMED, node->offset,
+                         "node '%.80s' (%.40s): the file does not say which version of ONNX's operators it uses", node->name, node->op);
 }
 
 static segrt_status fill(onnx_store *s, const onnx_scope *scope, bytes message, const counts *c, onnx_node *node, segrt_error *error)
@@ -80,7 +98,7 @@ static segrt_status fill(onnx_store *s, const onnx_scope *scope, bytes message, 
 }
 
 /* A Constant's tensor, from whichever of its attributes. */
-static segrt_status constant_of(onnx_store *s, const onnx_node *node, const onnx_tensor **out, segrt_error *error)
+static segrt_status constant_of(onnx_store *s, const onnx_node *node, onnx_tensor **out, segrt_error *error)
 {
     const onnx_attribute *a = node->attribute_count == 1 ? node->attributes : NULL;
     onnx_tensor *t = store_get(s, 1, sizeof *t, "constants", error);
@@ -89,7 +107,9 @@ static segrt_status constant_of(onnx_store *s, const onnx_node *node, const onnx
     *t = (onnx_tensor){.count = 1, .offset = node->offset};
     *out = t;
     switch (a ? a->kind : 0) {
-    case ONNX_ATTRIBUTE_TENSOR: *out = a->tensor; return SEGRT_OK;
+    case ONNX_ATTRIBUTE_TENSOR:
+        *t = *a->tensor;
+        return SEGRT_OK;
     case ONNX_ATTRIBUTE_FLOAT:
         t->type = ONNX_FLOAT;
         t->data = &a->f;
@@ -106,13 +126,14 @@ static segrt_status constant_of(onnx_store *s, const onnx_node *node, const onnx
         t->count = a->count;
         return SEGRT_OK;
     default:
-        return fail_at(error, SEGRT_UNSUPPORTED, node->offset, "Constant '%.80s' has no value that is read (strings and sparse tensors are not)", node->name);
+        return fail_at(error, SEGRT_UNSUPPORTED, node->offset,
+                       "Constant '%.80s' has no value that is read (strings and sparse tensors are not)", node->name);
     }
 }
 
 static segrt_status set_constant(onnx_store *s, const onnx_node *node, segrt_error *error)
 {
-    const onnx_tensor *t = NULL;
+    onnx_tensor *t = NULL;
     segrt_status status = constant_of(s, node, &t, error);
     if (status)
         return status;
@@ -120,7 +141,9 @@ static segrt_status set_constant(onnx_store *s, const onnx_node *node, segrt_err
         return fail_at(error, SEGRT_MALFORMED, node->offset, "Constant '%.80s' has no output, or several", node->name);
     onnx_value *value = &s->values[node->outputs[0]];
     if (value->constant || value->is_input)
-        return fail_at(error, SEGRT_MALFORMED, node->offset, "Constant '%.80s' makes '%.80s', which is made already", node->name, value->name);
+        return fail_at(error, SEGRT_MALFORMED, node->offset, "Constant '%.80s' makes '%.80s', which is made already", node->name,
+                       value->name);
+    t->name = value->name;
     value->constant = t;
     value->type = t->type;
     value->shape = t->shape;

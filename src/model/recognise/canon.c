@@ -13,7 +13,8 @@ segrt_status canon_open(canon *c, const onnx_graph *graph, arena *scratch, arena
     *c = (canon){.scratch = scratch, .keep = keep, .graph = graph, .origin = -1};
     c->values = arena_get(scratch, (size_t)graph->value_count + 1, sizeof *c->values);
     c->constants = arena_get(scratch, (size_t)graph->value_count + 1, sizeof *c->constants);
-    if (!c->values || !c->constants)
+    c->origins = origins_open(scratch);
+    if (!c->values || !c->constants || !c->origins)
         return fail_memory(error, (size_t)graph->value_count * sizeof *c->values, "the graph's values");
     for (int i = 0; i < graph->value_count; i++) {
         c->values[i].node = -1;
@@ -50,7 +51,8 @@ static bool same(const canon_node *a, const canon_node *b)
         return a->origin == b->origin;
     if (a->weight != b->weight || a->bias != b->bias || a->mean != b->mean || a->variance != b->variance || a->eps != b->eps)
         return false;
-    if (a->out != b->out || a->in != b->in || a->kernel != b->kernel || a->stride != b->stride || a->pad != b->pad || a->groups != b->groups)
+    if (a->out != b->out || a->in != b->in || a->kernel != b->kernel || a->stride != b->stride || a->pad != b->pad ||
+        a->groups != b->groups)
         return false;
     if (a->at[0] != b->at[0] || a->at[1] != b->at[1] || a->align_corners != b->align_corners || a->map != b->map)
         return false;

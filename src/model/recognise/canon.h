@@ -9,32 +9,43 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "formats/onnx/graph.h"
+#include "model/recognise/origins.h"
 #include "model/recognise/view.h"
 
 typedef enum canon_op {
     /* the network's */
     CANON_INPUT,
-    CANON_LINEAR,     /* y = weight x + bias over channels: MatMul, Gemm, 1x1 Conv */
+    CANON_LINEAR, /* y = weight x + bias over channels: MatMul, Gemm, 1x1 Conv */
     CANON_CONV,
-    CANON_NORM,       /* (x - mean) / sqrt(variance + eps) * gamma + beta over channels */
-    CANON_GELU,       /* erf form */
-    CANON_SCORES,     /* q k^T, head by head */
-    CANON_SOFTMAX,    /* over keys */
-    CANON_CONTEXT,    /* probabilities v */
+    CANON_NORM,    /* (x - mean) / sqrt(variance + eps) * gamma + beta over channels */
+    CANON_GELU,    /* erf form */
+    CANON_SCORES,  /* q k^T, head by head */
+    CANON_SOFTMAX, /* over keys */
+    CANON_CONTEXT, /* probabilities v */
     CANON_ADD,
-    CANON_RESIZE,     /* bilinear */
-    CANON_CONCAT,     /* over channels */
+    CANON_RESIZE, /* bilinear */
+    CANON_CONCAT, /* over channels */
     CANON_BATCH_NORM,
     CANON_RELU,
-    CANON_AFFINE,     /* y = mul x + add, numbers or a number a channel */
+    CANON_AFFINE, /* y = mul x + add, numbers or a number a channel */
     /* the tail's */
     CANON_CLASS_SOFTMAX, /* over channels */
     CANON_ARGMAX,        /* over channels */
-    CANON_CROP, CANON_PAD, /* of rows and columns */
-    CANON_COUNT,         /* x / a constant a pixel */
+    CANON_CROP,
+    CANON_PAD,   /* of rows and columns */
+    CANON_COUNT, /* x / a constant a pixel */
     /* parts of what is written out, gone when a rule put them together */
-    CANON_MEAN, CANON_CENTRE /* x - mean */, CANON_SUB, CANON_MUL, CANON_DIV, CANON_SQUARE, CANON_SQRT, CANON_RSQRT, CANON_RMS, CANON_ERF,
-    CANON_OTHER,         /* anything else: `why` says what is wrong with it */
+    CANON_MEAN,
+    CANON_CENTRE /* x - mean */,
+    CANON_SUB,
+    CANON_MUL,
+    CANON_DIV,
+    CANON_SQUARE,
+    CANON_SQRT,
+    CANON_RSQRT,
+    CANON_RMS,
+    CANON_ERF,
+    CANON_OTHER, /* anything else: `why` says what is wrong with it */
 } canon_op;
 
 enum { CANON_INPUTS = 8 };
@@ -42,39 +53,40 @@ enum { CANON_INPUTS = 8 };
 typedef struct canon_node {
     canon_op op;
     int input_count, inputs[CANON_INPUTS]; /* canonical nodes */
-    extents extent;     /* of the result */
-    int origin;         /* the graph's node it was made of, for messages; -1: the input */
-    const char *why;    /* CANON_OTHER: what does not fit; else NULL */
+    extents extent;                        /* of the result */
+    int origin;                            /* the graph's node it was made of, for messages; -1: the input */
+    const char *why;                       /* CANON_OTHER: what does not fit; else NULL */
     /* LINEAR, CONV: weight [out][in / groups][kernel][kernel], bias [out] or NULL.  NORM, RMS: weight and bias are gamma and
      * beta [out] or NULL.  BATCH_NORM: and mean, variance. */
     const float *weight, *bias, *mean, *variance;
     int out, in, kernel, stride, pad, groups;
     double eps;
     /* AFFINE */
-    int count;          /* of mul and add: 1, or the channels */
+    int count; /* of mul and add: 1, or the channels */
     const double *mul, *add;
-    int64_t at[2];      /* CROP: row and column of the first; PAD: rows above, columns left; SCORES: width of a head, heads */
-    bool align_corners; /* RESIZE */
+    int64_t at[2];          /* CROP: row and column of the first; PAD: rows above, columns left; SCORES: width of a head, heads */
+    bool align_corners;     /* RESIZE */
     const onnx_tensor *map; /* COUNT: what is divided by */
 } canon_node;
 
 typedef struct canon_value {
-    int node;  /* -1: a constant, or nothing known */
+    int node; /* -1: a constant, or nothing known */
     view view;
 } canon_value;
 
 typedef struct canon {
-    arena *scratch;      /* everything but weights */
-    arena *keep;         /* weights: the model's memory */
+    arena *scratch; /* everything but weights */
+    arena *keep;    /* weights: the model's memory */
     const onnx_graph *graph;
     canon_node *nodes;
     int count, room;
-    int *table, table_room; /* hash of nodes: index + 1 */
+    int *table, table_room;      /* hash of nodes: index + 1 */
     struct weight_cache **cache; /* buckets */
-    canon_value *values; /* of the graph's values */
+    origins *origins;
+    canon_value *values;           /* of the graph's values */
     const onnx_tensor **constants; /* of the graph's values; NULL: none */
-    int origin;          /* the graph's node at hand */
-    uint64_t budget;     /* bytes of numbers that may still be made: a hostile graph cuts the same weights again and again */
+    int origin;                    /* the graph's node at hand */
+    uint64_t budget;               /* bytes of numbers that may still be made: a hostile graph cuts the same weights again and again */
     bool no_memory, over_budget;
 } canon;
 
@@ -87,8 +99,14 @@ int canon_make(canon *c, const canon_node *node);
 /* Without rules: for what a rule itself makes. */
 int canon_intern(canon *c, const canon_node *node);
 
-static inline const canon_node *canon_at(const canon *c, int node) { return &c->nodes[node]; }
-static inline const canon_node *canon_input(const canon *c, const canon_node *n, int slot) { return &c->nodes[n->inputs[slot]]; }
+static inline const canon_node *canon_at(const canon *c, int node)
+{
+    return &c->nodes[node];
+}
+static inline const canon_node *canon_input(const canon *c, const canon_node *n, int slot)
+{
+    return &c->nodes[n->inputs[slot]];
+}
 
 /* A node with one input and its extents. */
 canon_node canon_unary(const canon *c, canon_op op, int input);
@@ -103,7 +121,10 @@ extern const char canon_behind[];
 int canon_other(canon *c, const onnx_node *node, const char *why);
 
 /* The constant that a value is, or NULL (also for value -1). */
-static inline const onnx_tensor *canon_constant(const canon *c, int32_t value) { return value < 0 ? NULL : c->constants[value]; }
+static inline const onnx_tensor *canon_constant(const canon *c, int32_t value)
+{
+    return value < 0 ? NULL : c->constants[value];
+}
 
 /* ------------------------------------------------------------------------------------- weights */
 
@@ -115,8 +136,8 @@ const float *canon_floats(canon *c, const onnx_tensor *tensor);
 const float *canon_transposed(canon *c, const onnx_tensor *tensor, int64_t rows, int64_t columns);
 /* Takes from the budget; false (over_budget) where it is used up: whoever asked goes on as without memory. */
 bool canon_charge(canon *c, size_t count, size_t size);
-float *canon_new_floats(canon *c, size_t count);            /* in the model's memory */
-double *canon_new_doubles(canon *c, size_t count);          /* in scratch */
+float *canon_new_floats(canon *c, size_t count);   /* in the model's memory */
+double *canon_new_doubles(canon *c, size_t count); /* in scratch */
 
 /* Rows (index / inner % size in [begin, begin + count)) of a linear map's outputs, as a map of its own. */
 int canon_select(canon *c, int linear, int64_t inner, int64_t size, int64_t begin, int64_t count);

@@ -118,6 +118,10 @@ const char *lower_with_constant(canon *c, const canon_value *x, const onnx_tenso
     }
     n.mul = mul;
     n.add = add;
+    origins_constant(c->origins, op == '*' || op == '/' ? mul : add, t, c->origin,
+                     op == '/'             ? "one over it"
+                     : op == '-' && !first ? "negated"
+                                           : NULL);
     *out = (canon_value){.node = canon_make(c, &n), .view = x->view};
     return NULL;
 }
@@ -185,10 +189,22 @@ static const char *arithmetic(canon *c, const onnx_node *node, char op, canon_op
     return "works on constants";
 }
 
-static const char *add(canon *c, const onnx_node *node, canon_value *out) { return arithmetic(c, node, '+', CANON_ADD, out); }
-static const char *subtract(canon *c, const onnx_node *node, canon_value *out) { return arithmetic(c, node, '-', CANON_SUB, out); }
-static const char *multiply(canon *c, const onnx_node *node, canon_value *out) { return arithmetic(c, node, '*', CANON_MUL, out); }
-static const char *divide(canon *c, const onnx_node *node, canon_value *out) { return arithmetic(c, node, '/', CANON_DIV, out); }
+static const char *add(canon *c, const onnx_node *node, canon_value *out)
+{
+    return arithmetic(c, node, '+', CANON_ADD, out);
+}
+static const char *subtract(canon *c, const onnx_node *node, canon_value *out)
+{
+    return arithmetic(c, node, '-', CANON_SUB, out);
+}
+static const char *multiply(canon *c, const onnx_node *node, canon_value *out)
+{
+    return arithmetic(c, node, '*', CANON_MUL, out);
+}
+static const char *divide(canon *c, const onnx_node *node, canon_value *out)
+{
+    return arithmetic(c, node, '/', CANON_DIV, out);
+}
 
 static const char *unary(canon *c, const onnx_node *node, canon_op op, canon_value *out)
 {
@@ -200,9 +216,18 @@ static const char *unary(canon *c, const onnx_node *node, canon_op op, canon_val
     return NULL;
 }
 
-static const char *relu(canon *c, const onnx_node *node, canon_value *out) { return unary(c, node, CANON_RELU, out); }
-static const char *erf_of(canon *c, const onnx_node *node, canon_value *out) { return unary(c, node, CANON_ERF, out); }
-static const char *square_root(canon *c, const onnx_node *node, canon_value *out) { return unary(c, node, CANON_SQRT, out); }
+static const char *relu(canon *c, const onnx_node *node, canon_value *out)
+{
+    return unary(c, node, CANON_RELU, out);
+}
+static const char *erf_of(canon *c, const onnx_node *node, canon_value *out)
+{
+    return unary(c, node, CANON_ERF, out);
+}
+static const char *square_root(canon *c, const onnx_node *node, canon_value *out)
+{
+    return unary(c, node, CANON_SQRT, out);
+}
 
 static const char *reciprocal(canon *c, const onnx_node *node, canon_value *out)
 {
@@ -294,7 +319,12 @@ static const char *arg_max(canon *c, const onnx_node *node, canon_value *out)
 }
 
 const lowering lower_arithmetic[] = {
-    {"", "Add", add}, {"", "Sum", add}, {"", "Sub", subtract}, {"", "Mul", multiply}, {"", "Div", divide}, {"", "Pow", power},
-    {"", "Relu", relu}, {"", "Erf", erf_of}, {"", "Sqrt", square_root}, {"", "Reciprocal", reciprocal}, {"", "Gelu", gelu},
-    {"com.microsoft", "Gelu", gelu}, {"", "ReduceMean", mean}, {"", "Softmax", softmax}, {"", "ArgMax", arg_max}, {NULL, NULL, NULL},
+    {"", "Add", add},          {"", "Sum", add},
+    {"", "Sub", subtract},     {"", "Mul", multiply},
+    {"", "Div", divide},       {"", "Pow", power},
+    {"", "Relu", relu},        {"", "Erf", erf_of},
+    {"", "Sqrt", square_root}, {"", "Reciprocal", reciprocal},
+    {"", "Gelu", gelu},        {"com.microsoft", "Gelu", gelu},
+    {"", "ReduceMean", mean},  {"", "Softmax", softmax},
+    {"", "ArgMax", arg_max},   {NULL, NULL, NULL},
 };

@@ -26,9 +26,10 @@ typedef struct trial {
     onnx_graph *graph;
     arena scratch;
     canon c;
-    segrt_model *model; /* what is filled */
-    int64_t input[4];
-    bool open;          /* some dimension was not declared */
+    segrt_model *model;            /* what is filled */
+    int64_t input[4], declared[4]; /* declared: 0 where it is open */
+    bool open;                     /* some dimension was not declared */
+    int nodes, windows;            /* as the file has them; sliding windows, 0: none */
     tail tail;
     const canon_node *normalisation;
 } trial;
@@ -44,7 +45,8 @@ static segrt_status refuse_known(const onnx_graph *g, segrt_error *error)
                            "extended or below, or give the original",
                            onnx_node_text(g, n, text));
         if (strcmp(n->op, "FastGelu") == 0)
-            return fail_at(error, SEGRT_UNSUPPORTED, n->offset, "%s: FastGelu is the tanh approximation of GELU, inexact; give the file before that fusion",
+            return fail_at(error, SEGRT_UNSUPPORTED, n->offset,
+                           "%s: FastGelu is the tanh approximation of GELU, inexact; give the file before that fusion",
                            onnx_node_text(g, n, text));
     }
     return SEGRT_OK;
@@ -58,7 +60,8 @@ static segrt_status choose_input(trial *t, const int64_t sizes[3], segrt_error *
     for (int i = 0; i < g->input_count; i++) {
         const onnx_value *v = &g->values[g->inputs[i]];
         if (input)
-            return fail_with(error, SEGRT_NOT_SEGFORMER, "the graph has several inputs ('%.60s', '%.60s'); a SegFormer has one", input->name, v->name);
+            return fail_with(error, SEGRT_NOT_SEGFORMER, "the graph has several inputs ('%.60s', '%.60s'); a SegFormer has one",
+                             input->name, v->name);
         input = v;
     }
     if (!input || (input->shape.rank != 4 && input->shape.rank != ONNX_UNKNOWN))
@@ -67,10 +70,12 @@ static segrt_status choose_input(trial *t, const int64_t sizes[3], segrt_error *
     for (int d = 0; d < 4; d++) {
         const int64_t declared = input->shape.rank == 4 ? input->shape.dims[d] : ONNX_UNKNOWN;
         t->open |= declared < 0 && d != 1;
+        t->declared[d] = declared > 0 ? declared : 0;
         t->input[d] = declared > 0 ? declared : d == 1 ? 3 : sizes[from[d]];
     }
     if (t->input[1] != 3)
-        return fail_with(error, SEGRT_NOT_SEGFORMER, "the input '%.60s' has %lld channels in its second dimension; segrt reads pictures of 3, [n, 3, h, w]",
+        return fail_with(error, SEGRT_NOT_SEGFORMER,
+                         "the input '%.60s' has %lld channels in its second dimension; segrt reads pictures of 3, [n, 3, h, w]",
                          input->name, (long long)t->input[1]);
     return SEGRT_OK;
 }
@@ -137,10 +142,10 @@ static bool same_norm(const model_norm *a, const model_norm *b)
 
 static bool same_block(const model_block *a, const model_block *b)
 {
-    return same_norm(&a->norm1, &b->norm1) && same_linear(&a->query, &b->query) && same_linear(&a->key, &b->key) && same_linear(&a->value, &b->value) &&
-           same_conv(&a->reduce, &b->reduce, false) && same_norm(&a->reduce_norm, &b->reduce_norm) && a->scale == b->scale &&
-           same_linear(&a->project, &b->project) && same_norm(&a->norm2, &b->norm2) && same_linear(&a->fc1, &b->fc1) &&
-           same_conv(&a->depthwise, &b->depthwise, true) && same_linear(&a->fc2, &b->fc2);
+    return same_norm(&a->norm1, &b->norm1) && same_linear(&a->query, &b->query) && same_linear(&a->key, &b->key) &&
+           same_linear(&a->value, &b->value) && same_conv(&a->reduce, &b->reduce, false) && same_norm(&a->reduce_norm, &b->reduce_norm) &&
+           a->scale == b->scale && same_linear(&a->project, &b->project) && same_norm(&a->norm2, &b->norm2) &&
+           same_linear(&a->fc1, &b->fc1) && same_conv(&a->depthwise, &b->depthwise, true) && same_linear(&a->fc2, &b->fc2);
 }
 
 static bool same_network(const segrt_model *a, const segrt_model *b)
@@ -156,7 +161,8 @@ static bool same_network(const segrt_model *a, const segrt_model *b)
         if (!same_linear(&a->head.level[s], &b->head.level[s]) || a->head.fuse_order[s] != b->head.fuse_order[s])
             return false;
     }
-    return a->head.kind == b->head.kind && same_linear(&a->head.fuse, &b->head.fuse) && same_linear(&a->head.classifier, &b->head.classifier);
+    return a->head.kind == b->head.kind && same_linear(&a->head.fuse, &b->head.fuse) &&
+           same_linear(&a->head.classifier, &b->head.classifier);
 }
 
 /* --------------------------------------------------------------------------------- one input size */
@@ -179,6 +185,7 @@ static segrt_status walk_all(trial *t, walk *w, segrt_error *error)
             return fail_with(error, SEGRT_NOT_SEGFORMER, "the network of window %d has other weights than that of the first", i);
     }
     t->normalisation = networks[0].normalisation;
+    t->windows = count > 1 ? count : 0;
     return walk_tail(w, networks, count, &t->tail);
 }
 
@@ -205,6 +212,8 @@ static segrt_status run_trial(trial *t, const file_map *file, const char *folder
     segrt_status status = onnx_graph_open(&t->graph, file, folder, &limits, error);
     if (status == SEGRT_OK)
         status = refuse_known(t->graph, error);
+    if (status == SEGRT_OK)
+        t->nodes = t->graph->node_count;
     if (status == SEGRT_OK)
         status = choose_input(t, sizes, error);
     if (status == SEGRT_OK)
@@ -239,8 +248,10 @@ static segrt_status take_normalisation(segrt_model *m, const canon_node *n, segr
         deviation[i] = (float)(1 / n->mul[at]);
         unit = unit && deviation[i] <= 2;
         if (!isfinite(mean[i]) || !(deviation[i] > 0) || !isfinite(deviation[i]))
-            return fail_with(error, SEGRT_NOT_SEGFORMER, "the pixels are multiplied by %g before the first patch embedding: no normalisation", n->mul[at]);
+            return fail_with(error, SEGRT_NOT_SEGFORMER,
+                             "the pixels are multiplied by %g before the first patch embedding: no normalisation", n->mul[at]);
     }
+    m->graph.unit = unit ? 1 : 255;
     for (int i = 0; i < 3; i++) {
         m->preprocessing.mean[i] = mean[i] * (unit ? 255.0f : 1.0f);
         m->preprocessing.deviation[i] = deviation[i] * (unit ? 255.0f : 1.0f);
@@ -248,21 +259,56 @@ static segrt_status take_normalisation(segrt_model *m, const canon_node *n, segr
     return SEGRT_OK;
 }
 
+/* Windows lie at min(i step, side of the picture - window).  Three in a row tell the step; two do not, where the second was moved
+ * back to end at the edge: then it is three quarters of the window, as in the published configurations, or what comes nearest. */
+static segrt_status take_windows(segrt_model *m, const tail *t, segrt_error *error)
+{
+    const int least = t->least[0] > t->least[1] ? t->least[0] : t->least[1], most = t->most[0] < t->most[1] ? t->most[0] : t->most[1];
+    const int usual = t->window[0] - t->window[0] / 4;
+    if (t->window[0] != t->window[1] || least > most)
+        return fail_with(error, SEGRT_UNSUPPORTED, "sliding windows of %d x %d with steps of %d and %d: they must be square", t->window[0],
+                         t->window[1], t->least[0], t->least[1]);
+    m->preprocessing.window = t->window[0];
+    m->preprocessing.stride = usual < least ? least : usual > most ? most : usual;
+    m->graph.stride[0] = least;
+    m->graph.stride[1] = most;
+    return SEGRT_OK;
+}
+
+/* What the graph does around the network. */
+static segrt_status take_surroundings(segrt_model *m, const trial *t, segrt_error *error)
+{
+    const onnx_graph *g = t->graph;
+    char producer[128];
+    snprintf(producer, sizeof producer, "%.80s%s%.40s", g->producer_name, *g->producer_version ? " " : "", g->producer_version);
+    model_graph *graph = &m->graph;
+    graph->producer = arena_copy_text(&m->memory, producer, strlen(producer));
+    if (!graph->producer)
+        return fail_memory(error, strlen(producer), "the producer's name");
+    for (int i = 0; i < g->opset_count; i++)
+        graph->opset = *g->opsets[i].domain ? graph->opset : (int)g->opsets[i].version;
+    graph->nodes = t->nodes;
+    memcpy(graph->input, t->declared, sizeof graph->input);
+    graph->full_size = t->tail.full_size;
+    graph->align_corners = t->tail.align_corners;
+    graph->probabilities = t->tail.probabilities;
+    graph->labels = t->tail.labels;
+    graph->windows = t->windows;
+    return SEGRT_OK;
+}
+
 static segrt_status describe(segrt_model *m, const trial *t, segrt_error *error)
 {
     m->family = t->tail.align_corners ? "smp" : "onnx";
     m->preprocessing = model_preprocessing_default(m->family, m->class_count, NULL);
-    if (t->tail.window[0]) {
-        if (t->tail.window[0] != t->tail.window[1] || (t->tail.stride[0] != t->tail.stride[1] && t->tail.stride[0] != t->tail.window[0] &&
-                                                       t->tail.stride[1] != t->tail.window[1]))
-            return fail_with(error, SEGRT_UNSUPPORTED, "sliding windows of %d x %d with steps of %d and %d: they must be square",
-                             t->tail.window[0], t->tail.window[1], t->tail.stride[0], t->tail.stride[1]);
-        m->preprocessing.window = t->tail.window[0];
-        m->preprocessing.stride = t->tail.stride[0] < t->tail.stride[1] ? t->tail.stride[0] : t->tail.stride[1];
-    }
+    segrt_status status = take_surroundings(m, t, error);
+    if (status == SEGRT_OK && t->tail.window[0])
+        status = take_windows(m, &t->tail, error);
     if (t->tail.align_corners)
         log_line(SEGRT_LOG_INFO, "the graph's last resize has align_corners; segrt resizes logits to labels without");
-    return t->normalisation ? take_normalisation(m, t->normalisation, error) : SEGRT_OK;
+    if (status == SEGRT_OK && t->normalisation)
+        status = take_normalisation(m, t->normalisation, error);
+    return status == SEGRT_OK ? origins_list(t->c.origins, t->graph, m, error) : status;
 }
 
 segrt_status recognise_open(segrt_model *model, const file_map *file, const char *folder, segrt_error *error)
@@ -275,10 +321,12 @@ segrt_status recognise_open(segrt_model *model, const file_map *file, const char
     close_trial(&first);
     if (status == SEGRT_OK && again) {
         second.model = memory_get_cleared(1, sizeof *second.model);
-        status = second.model ? run_trial(&second, file, folder, trial_sizes[1], error) : fail_memory(error, sizeof *second.model, "a model");
+        status =
+            second.model ? run_trial(&second, file, folder, trial_sizes[1], error) : fail_memory(error, sizeof *second.model, "a model");
         if (status == SEGRT_OK && !same_network(model, second.model))
-            status = fail_with(error, SEGRT_NOT_SEGFORMER, "the graph is another network at %lld x %lld than at %lld x %lld", (long long)second.input[2],
-                               (long long)second.input[3], (long long)first.input[2], (long long)first.input[3]);
+            status =
+                fail_with(error, SEGRT_NOT_SEGFORMER, "the graph is another network at %lld x %lld than at %lld x %lld",
+                          (long long)second.input[2], (long long)second.input[3], (long long)first.input[2], (long long)first.input[3]);
         close_trial(&second);
         if (second.model)
             arena_free(&second.model->memory);

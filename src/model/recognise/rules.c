@@ -5,12 +5,21 @@
 
 #include "model/recognise/lower.h"
 
-static const canon_node *in(const canon *c, const canon_node *n, int slot) { return canon_input(c, n, slot); }
+static const canon_node *in(const canon *c, const canon_node *n, int slot)
+{
+    return canon_input(c, n, slot);
+}
 
 /* y = mul x, one number. */
-static bool is_scale(const canon_node *n) { return n->op == CANON_AFFINE && n->count == 1 && n->add[0] == 0; }
+static bool is_scale(const canon_node *n)
+{
+    return n->op == CANON_AFFINE && n->count == 1 && n->add[0] == 0;
+}
 
-static bool is_one(double x) { return fabs(x - 1) <= 2e-7; }
+static bool is_one(double x)
+{
+    return fabs(x - 1) <= 2e-7;
+}
 
 static bool all_are(const double *x, int count, double value)
 {
@@ -46,6 +55,8 @@ static int affine_of_affine(canon *c, const canon_node *n)
     }
     joined.mul = mul;
     joined.add = add;
+    origins_made(c->origins, mul, inner.mul, "times", n->mul);
+    origins_made(c->origins, add, inner.add, "plus", n->add);
     return canon_make(c, &joined);
 }
 
@@ -66,6 +77,7 @@ static int affine_behind_a_map(canon *c, const canon_node *n)
         bias[o] = (float)((from.bias ? (double)from.bias[o] : 0) * n->mul[at] + n->add[at]);
     }
     map.bias = bias;
+    origins_made(c->origins, bias, from.bias, "plus", n->add);
     if (!all_are(n->mul, n->count, 1)) {
         float *weight = canon_new_floats(c, out * row);
         if (!weight)
@@ -74,6 +86,7 @@ static int affine_behind_a_map(canon *c, const canon_node *n)
             for (size_t i = 0; i < row; i++)
                 weight[o * row + i] = (float)((double)from.weight[o * row + i] * n->mul[n->count == 1 ? 0 : o]);
         map.weight = weight;
+        origins_made(c->origins, weight, from.weight, "times", n->mul);
     }
     return canon_intern(c, &map);
 }
@@ -86,7 +99,8 @@ static int affine_behind_a_norm(canon *c, const canon_node *n)
     canon_node norm = from;
     const size_t width = (size_t)from.out;
     const bool scales = !all_are(n->mul, n->count, 1), shifts = !all_are(n->add, n->count, 0);
-    float *gamma = from.weight || scales ? canon_new_floats(c, width) : NULL, *beta = from.bias || shifts ? canon_new_floats(c, width) : NULL;
+    float *gamma = from.weight || scales ? canon_new_floats(c, width) : NULL,
+          *beta = from.bias || shifts ? canon_new_floats(c, width) : NULL;
     for (size_t i = 0; i < width; i++) {
         const size_t at = n->count == 1 ? 0 : i;
         if (gamma)
@@ -96,6 +110,8 @@ static int affine_behind_a_norm(canon *c, const canon_node *n)
     }
     norm.weight = gamma;
     norm.bias = beta;
+    origins_made(c->origins, gamma, from.weight, "times", n->mul);
+    origins_made(c->origins, beta, from.bias, "plus", n->add);
     return c->no_memory ? -1 : canon_intern(c, &norm);
 }
 
@@ -231,7 +247,10 @@ static int crop_of_a_crop(canon *c, const canon_node *n)
     return canon_make(c, &crop);
 }
 
-static int crop_of_everything(canon *c, const canon_node *n) { return resize_to_the_same_size(c, n); }
+static int crop_of_everything(canon *c, const canon_node *n)
+{
+    return resize_to_the_same_size(c, n);
+}
 
 /* A convolution's padding as a node of its own. */
 static int padding_before_a_convolution(canon *c, const canon_node *n)

@@ -20,15 +20,15 @@ typedef struct walk {
     arena *memory;      /* of the blocks */
     int *first, *users; /* who reads node i: users[first[i]] .. users[first[i + 1] - 1]; live nodes only */
     bool *is_output;
-    char place[96];     /* how far recognition came: "stage 2, block 0, after fc1" */
+    char place[96]; /* how far recognition came: "stage 2, block 0, after fc1" */
 } walk;
 
 /* What one walk found. */
 typedef struct found {
-    segrt_model *model; /* stages, head and counts are filled */
-    int start, image, logits; /* canonical nodes: the input or its window; normalised; the classifier's */
+    segrt_model *model;              /* stages, head and counts are filled */
+    int start, image, logits;        /* canonical nodes: the input or its window; normalised; the classifier's */
     const canon_node *normalisation; /* AFFINE, or NULL */
-    int feature[STAGES]; /* what the head reads */
+    int feature[STAGES];             /* what the head reads */
 } found;
 
 segrt_status walk_open(walk *w, const canon *c, arena *memory, segrt_error *error);
@@ -40,16 +40,26 @@ segrt_status walk_head(walk *w, found *f);
 
 /* What stands behind the classifiers of `count` equal networks. */
 typedef struct tail {
-    bool labels, full_size, align_corners;
-    int window[2], stride[2]; /* rows, columns; 0: none */
+    bool labels, full_size, align_corners, probabilities;
+    int window[2];         /* rows, columns; 0: none */
+    int least[2], most[2]; /* steps of rows and columns that mmsegmentation's rule lays these windows by */
 } tail;
 segrt_status walk_tail(walk *w, const found *networks, int count, tail *out);
 
 /* ------------------------------------------------------------------------------------- helpers */
 
-static inline const canon_node *walk_at(const walk *w, int node) { return canon_at(w->c, node); }
-static inline int walk_user_count(const walk *w, int node) { return w->first[node + 1] - w->first[node]; }
-static inline int walk_user(const walk *w, int node, int i) { return w->users[w->first[node] + i]; }
+static inline const canon_node *walk_at(const walk *w, int node)
+{
+    return canon_at(w->c, node);
+}
+static inline int walk_user_count(const walk *w, int node)
+{
+    return w->first[node + 1] - w->first[node];
+}
+static inline int walk_user(const walk *w, int node, int i)
+{
+    return w->users[w->first[node] + i];
+}
 
 /* Says where recognition is. */
 void walk_place(walk *w, const char *format, ...) ERROR_FORMAT(2, 3);

@@ -5,15 +5,16 @@
 #include "model/recognise/walk.h"
 
 typedef struct levels {
-    int meets;               /* CONCAT, or the ADD of all four */
-    int at[STAGES];          /* what enters there */
-    bool conv;               /* batch norm and ReLU in each level */
-    int second[STAGES];      /* collapsed, behind the ReLU: LINEAR; else -1 */
+    int meets;          /* CONCAT, or the ADD of all four */
+    int at[STAGES];     /* what enters there */
+    bool conv;          /* batch norm and ReLU in each level */
+    int second[STAGES]; /* collapsed, behind the ReLU: LINEAR; else -1 */
 } levels;
 
 static model_batch_norm batch_norm_of(const canon_node *n)
 {
-    return (model_batch_norm){.gamma = n->weight, .beta = n->bias, .mean = n->mean, .variance = n->variance, .eps = n->eps, .width = n->out};
+    return (model_batch_norm){
+        .gamma = n->weight, .beta = n->bias, .mean = n->mean, .variance = n->variance, .eps = n->eps, .width = n->out};
 }
 
 /* Through the resize to stage 1's size. */
@@ -55,13 +56,16 @@ static segrt_status through_the_stage_norm(walk *w, const canon_node *feature, c
             const double own_g = own.gamma ? (double)own.gamma[i] : 1, own_b = own.beta ? (double)own.beta[i] : 0;
             const double from = (double)level->weight[o * in + i];
             if (g == 0 && from * own_g != 0)
-                return fail_with(w->error, SEGRT_NOT_SEGFORMER, "%s: the head reads channel %zu, which the stage's norm makes 0", w->place, i);
+                return fail_with(w->error, SEGRT_NOT_SEGFORMER, "%s: the head reads channel %zu, which the stage's norm makes 0", w->place,
+                                 i);
             const double by = g == 0 ? 0 : from * own_g / g;
             weight[o * in + i] = (float)by;
             sum += from * own_b - by * b;
         }
         bias[o] = (float)sum;
     }
+    origins_made(w->c->origins, weight, level->weight, "the head's own norm worked in", NULL);
+    origins_made(w->c->origins, bias, level->bias, "the head's own norm worked in", NULL);
     level->weight = weight;
     level->bias = bias;
     return SEGRT_OK;
@@ -120,7 +124,8 @@ static segrt_status walk_meeting(walk *w, levels *l)
     while (walk_at(w, node)->op == CANON_ADD && walk_user_count(w, node) == 1 && walk_at(w, walk_user(w, node, 0))->op == CANON_ADD)
         node = walk_user(w, node, 0);
     l->meets = node;
-    return walk_at(w, node)->op == CANON_ADD || walk_at(w, node)->op == CANON_CONCAT ? SEGRT_OK : walk_mismatch(w, node, "the levels joined");
+    return walk_at(w, node)->op == CANON_ADD || walk_at(w, node)->op == CANON_CONCAT ? SEGRT_OK
+                                                                                     : walk_mismatch(w, node, "the levels joined");
 }
 
 /* Is every level a summand of the tree of Adds at `node`, and nothing else?  Counts what is found; a level twice is no level. */
@@ -178,6 +183,7 @@ static segrt_status collapsed(walk *w, found *f, const levels *l, int *next)
         *next = walk_user_count(w, *next) == 1 ? walk_user(w, *next, 0) : -1;
     }
     head->fuse = (model_linear){.weight = weight, .bias = bias, .out = width, .in = inner * STAGES};
+    origins_made(w->c->origins, bias, affine ? affine->add : NULL, NULL, NULL);
     return SEGRT_OK;
 }
 

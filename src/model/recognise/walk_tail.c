@@ -34,6 +34,7 @@ static segrt_status walk_end(walk *w, int node, const extents *input, tail *t)
                 return walk_mismatch(w, node, "logits resized to the input's size");
         }
         t->labels |= n->op == CANON_ARGMAX;
+        t->probabilities |= n->op == CANON_CLASS_SOFTMAX;
         if (users == 0)
             return SEGRT_OK;
         for (int i = 0; i < users; i++) {
@@ -98,7 +99,7 @@ static bool counts_windows(const walk *w, const canon_node *divided, const found
     return true;
 }
 
-/* The windows' side and step, from where they lie; true where they are mmsegmentation's for this picture. */
+/* The windows' side, and which steps would lay them so; true where they are mmsegmentation's for this picture. */
 static bool is_grid(const walk *w, const found *networks, int count, const extents *input, tail *t)
 {
     const window first = window_of(w, networks[0].start);
@@ -122,8 +123,11 @@ static bool is_grid(const walk *w, const found *networks, int count, const exten
                 return false;
     }
     for (int d = 0; d < 2; d++) {
+        const bool two =
+            step[d] && step[d] == whole[d] - side[d]; /* the second was moved back, or just fits: any step from here did that */
         t->window[d] = (int)side[d];
-        t->stride[d] = (int)(step[d] ? step[d] : side[d]);
+        t->least[d] = step[d] ? (int)step[d] : 1;
+        t->most[d] = !step[d] ? INT32_MAX : two && side[d] > step[d] ? (int)side[d] : (int)step[d];
         expected *= step[d] ? (whole[d] - side[d] + step[d] - 1) / step[d] + 1 : 1;
     }
     return expected == count;
@@ -151,6 +155,7 @@ static segrt_status walk_windows(walk *w, const found *networks, int count, cons
         return fail_memory(w->error, walk_at(w, divided)->map->count * sizeof *numbers, "a count of windows");
     if (!counts_windows(w, walk_at(w, divided), networks, count, numbers) || !is_grid(w, networks, count, input, t))
         return walk_mismatch(w, divided, "the sum divided by the windows over each pixel, in mmsegmentation's grid");
+    t->full_size = true;
     return walk_end(w, divided, input, t);
 }
 

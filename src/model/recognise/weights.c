@@ -57,6 +57,7 @@ static const float *cached(canon *c, const onnx_tensor *tensor, bool transposed)
 
 static const float *remember(canon *c, const onnx_tensor *tensor, bool transposed, const float *floats)
 {
+    origins_constant(c->origins, floats, tensor, c->origin, transposed ? "transposed" : NULL);
     struct weight_cache *w = arena_get(c->scratch, 1, sizeof *w);
     if (!w) {
         c->no_memory = true;
@@ -131,5 +132,7 @@ int canon_select(canon *c, int linear, int64_t inner, int64_t size, int64_t begi
     }
     n.weight = weight;
     n.bias = bias;
+    origins_made(c->origins, weight, from.weight, "a part of it", NULL);
+    origins_made(c->origins, bias, from.bias, "a part of it", NULL);
     return canon_intern(c, &n);
 }

@@ -9,7 +9,12 @@
 #include "formats/onnx/store.h"
 
 enum { PARTIAL = 256 /* elements of integers that are carried where some are not known */, SMALL = 4096 };
-#define FOLD_WORK ((uint64_t)1 << 31) /* elements read and written: twice what the largest published network needs */
+
+/* What folding may cost grows with what the file brought along, so that a small file cannot ask for much: elements read and written,
+ * and bytes that results take.  A published network's weights are turned over once or twice; an unfolded sliding test path makes a
+ * map of counts a window, of the picture's size. */
+enum { WORK_A_CONSTANT = 32, BYTES_A_CONSTANT = 16, WORK_A_PIXEL = 8, NODES_A_WINDOW = 500 };
+static const uint64_t least_work = UINT64_C(1) << 26, most_for_maps = UINT64_C(1) << 28, least_bytes = UINT64_C(256) << 20;
 
 typedef struct fold {
     onnx_store *s;
@@ -117,7 +122,7 @@ static bool can_compute(const fold *f, const op_row *row, const op *o)
         if (in && !some && !only_type_wanted(o->node, slot, in->type) && !whole(in))
             return false;
     }
-    return f->memory.work < FOLD_WORK;
+    return f->memory.work < f->memory.work_limit;
 }
 
 static segrt_status fold_node(fold *f, int32_t n, segrt_error *error)
@@ -249,6 +254,22 @@ static segrt_status walk(fold *f, segrt_error *error)
     return status;
 }
 
+static void set_limits(fold *f)
+{
+    const onnx_store *s = f->s;
+    const onnx_value *picture = s->graph.input_count ? &s->values[s->inputs[0]] : NULL;
+    uint64_t constants = 0, pixels = 1;
+    for (int32_t v = 0; v < s->graph.value_count; v++)
+        constants += s->values[v].constant ? s->values[v].constant->count : 0;
+    for (int32_t d = 2; picture && picture->shape.rank == 4 && d < 4; d++)
+        pixels *= picture->shape.dims[d] > 0 ? (uint64_t)picture->shape.dims[d] & UINT32_MAX : 1;
+    const uint64_t windows = (uint64_t)s->graph.node_count / NODES_A_WINDOW + 1;
+    const uint64_t maps = pixels < most_for_maps / (windows * WORK_A_PIXEL) ? pixels * windows * WORK_A_PIXEL : most_for_maps;
+    const uint64_t held = least_bytes + constants * BYTES_A_CONSTANT + maps;
+    f->memory.limit = held < s->limits.memory ? (size_t)held : s->limits.memory;
+    f->memory.work_limit = least_work + constants * WORK_A_CONSTANT + maps;
+}
+
 segrt_status onnx_graph_fold(onnx_graph *graph, const int64_t input[4], segrt_error *error)
 {
     segrt_error own = {0};
@@ -258,12 +279,16 @@ segrt_status onnx_graph_fold(onnx_graph *graph, const int64_t input[4], segrt_er
     if (!f)
         return fail_memory(error, sizeof *f, "folding the graph");
     f->s = s;
-    f->memory = (op_memory){.limit = s->limits.memory, .work_limit = FOLD_WORK};
     f->work = (op){.graph = graph, .memory = &f->memory, .error = error};
     segrt_status status = set_input(s, input, error);
+    set_limits(f);
+    const size_t allowed = s->limits.memory;
+    if (s->held + f->memory.limit < allowed) /* what is kept of the results counts as well */
+        s->limits.memory = s->held + f->memory.limit;
     do { /* ends: branches within branches are capped */
         status = status ? status : walk(f, error);
     } while (!status && f->branched);
+    s->limits.memory = allowed;
     memory_free(f);
     return status;
 }

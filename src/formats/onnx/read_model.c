@@ -144,6 +144,7 @@ segrt_status onnx_graph_open(onnx_graph **out, const file_map *file, const char 
     segrt_status status = SEGRT_OK;
     if (folder) {
         char real[PATH_MAX];
+        folder = *folder ? folder : "."; /* a lone file name's */
         s->folder = memory_copy_text(realpath(folder, real) ? real : folder); /* a folder that is not there fails when a tensor wants it */
         if (!s->folder)
             status = fail_memory(error, strlen(folder), "a path");

@@ -5,6 +5,7 @@
 
 /* A graph's own weights once, joined ones cut in three, folded ones scaled: at most four times as much is made of its constants. */
 enum { FIRST_ROOM = 1024, BUDGET_TIMES = 4, BUDGET_BYTES = 1 << 28 };
+static const uint64_t most_budget = UINT64_C(8) << 30; /* of float32: twenty times the largest published network */
 
 const char canon_behind[] = "stands behind an operator that does not fit";
 
@@ -22,6 +23,7 @@ segrt_status canon_open(canon *c, const onnx_graph *graph, arena *scratch, arena
         c->budget += c->constants[i] ? c->constants[i]->count * sizeof(float) * BUDGET_TIMES : 0;
     }
     c->budget += BUDGET_BYTES;
+    c->budget = c->budget < most_budget ? c->budget : most_budget;
     return canon_open_cache(c, error);
 }
 

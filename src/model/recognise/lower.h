@@ -7,7 +7,7 @@
 
 #include "model/recognise/canon.h"
 
-enum { LOWER_OUTPUTS = 16 };
+enum { LOWER_OUTPUTS = 16, LOWER_WIDEST = 1 << 16 /* channels: four times what a model may have */ };
 
 typedef const char *lower_fn(canon *c, const onnx_node *node, canon_value *out);
 

@@ -48,7 +48,8 @@ static const char *convolution(canon *c, const onnx_node *node, canon_value *out
     for (size_t i = 1; i < sides; i++)
         if (w->shape.dims[2 + i] != kernel)
             return "has a kernel that is not square";
-    if (!all_ints(node, "strides", sides, &stride, 1) || !all_ints(node, "pads", 2 * sides, &pad, 0) || !all_ints(node, "dilations", sides, &dilation, 1))
+    if (!all_ints(node, "strides", sides, &stride, 1) || !all_ints(node, "pads", 2 * sides, &pad, 0) ||
+        !all_ints(node, "dilations", sides, &dilation, 1))
         return "has other strides, padding or dilation in rows than in columns";
     const char *automatic = onnx_attribute_text(node, "auto_pad", "NOTSET");
     if (dilation != 1 || (strcmp(automatic, "NOTSET") != 0 && strcmp(automatic, "VALID") != 0))
@@ -57,6 +58,8 @@ static const char *convolution(canon *c, const onnx_node *node, canon_value *out
         pad = 0;
     if (groups < 1 || e->of[AXIS_C] != w->shape.dims[1] * groups || (groups != 1 && (groups != outputs || w->shape.dims[1] != 1)))
         return "has groups, or weights of another width than its input";
+    if (outputs > LOWER_WIDEST || e->of[AXIS_C] > LOWER_WIDEST || kernel > 64)
+        return "has more channels, or a larger kernel, than a SegFormer has";
     if (kernel == 1 && stride == 1 && pad == 0 && groups == 1) {
         const char *why = lower_linear(c, x, 1, canon_floats(c, w), outputs, w->shape.dims[1], out);
         return why ? why : with_bias(c, node, out);
@@ -152,13 +155,15 @@ static const char *resize(canon *c, const onnx_node *node, canon_value *out)
     if (!x || !view_is_image(&x->view, &canon_at(c, x->node)->extent) || shape->rank != 4)
         return "resizes something else than an image";
     const extents *e = &canon_at(c, x->node)->extent;
-    const char *mode = onnx_attribute_text(node, "mode", "nearest"), *how = onnx_attribute_text(node, "coordinate_transformation_mode", "half_pixel");
+    const char *mode = onnx_attribute_text(node, "mode", "nearest"),
+               *how = onnx_attribute_text(node, "coordinate_transformation_mode", "half_pixel");
     const bool aligned = strcmp(how, "align_corners") == 0;
     if (strcmp(mode, "linear") != 0)
         return strcmp(mode, "cubic") == 0 ? "resizes by mode cubic, not linear" : "resizes by mode nearest, not linear";
     if (!aligned && strcmp(how, "half_pixel") != 0 && strcmp(how, "pytorch_half_pixel") != 0)
         return "resizes with another coordinate_transformation_mode than half_pixel";
-    if (onnx_attribute_int(node, "antialias", 0) || strcmp(onnx_attribute_text(node, "keep_aspect_ratio_policy", "stretch"), "stretch") != 0)
+    if (onnx_attribute_int(node, "antialias", 0) ||
+        strcmp(onnx_attribute_text(node, "keep_aspect_ratio_policy", "stretch"), "stretch") != 0)
         return "resizes with antialiasing or a kept aspect ratio";
     if (shape->dims[0] != e->of[AXIS_N] || shape->dims[1] != e->of[AXIS_C])
         return "resizes the channels";
@@ -212,6 +217,11 @@ static const char *pad(canon *c, const onnx_node *node, canon_value *out)
 }
 
 const lowering lower_images[] = {
-    {"", "Conv", convolution}, {"com.microsoft", "FusedConv", fused_convolution}, {"", "BatchNormalization", batch_norm}, {"", "Resize", resize},
-    {"", "Upsample", upsample}, {"", "Pad", pad}, {NULL, NULL, NULL},
+    {"", "Conv", convolution},
+    {"com.microsoft", "FusedConv", fused_convolution},
+    {"", "BatchNormalization", batch_norm},
+    {"", "Resize", resize},
+    {"", "Upsample", upsample},
+    {"", "Pad", pad},
+    {NULL, NULL, NULL},
 };

@@ -32,7 +32,7 @@ static bool is_matrix(const onnx_tensor *t, int64_t *rows, int64_t *columns)
             return false;
     *rows = t->shape.dims[t->shape.rank - 2];
     *columns = t->shape.dims[t->shape.rank - 1];
-    return *rows > 0 && *columns > 0;
+    return *rows > 0 && *columns > 0 && *rows <= LOWER_WIDEST && *columns <= LOWER_WIDEST;
 }
 
 /* x [..][in] with the constant [in][out], or [out][in] where it is transposed. */

@@ -1,7 +1,7 @@
 # An .onnx file stands wherever a checkpoint does.  What is made of it is held against the file, run as it is, before anything is
 # written.
 figures='s/(max|mean|median|p99|norm\)) [0-9.e+-]+/\1 N/g; s/is [0-9.e-]+ off/is N off/; s/(100.0000|99.9[0-9]+) % equal.*/nearly all equal/'
-"$segrt" export "$tiny" -o tiny.onnx --opset 14
+"$segrt" export "$tiny" -o tiny.onnx --opset 14 >/dev/null
 try build tiny.onnx -o tiny.segrt | sed -E "$figures"
 try build tiny.onnx -o worse.segrt --tolerance 0 | sed -E "$figures"
 try build tiny.onnx -o unproven.segrt --no-verify
@@ -9,7 +9,7 @@ try inspect tiny.onnx --size 64x96 --verify | sed -E "$figures" | sed '/^picture
 try inspect tiny.onnx --tensors | grep -E 'block.0.0.(attention.self.query|layer_norm_1)|classifier'
 try inspect tiny.onnx --verify --json - | grep -cE '"node"|"verified"|"relative"'
 # Two pictures at once, of one size alone, labels out.
-"$segrt" export "$tiny" -o labels.onnx --shape 2x3x64x96 --output labels
+"$segrt" export "$tiny" -o labels.onnx --shape 2x3x64x96 --output labels >/dev/null
 try build labels.onnx -o labels.segrt --shape 1x128x128 | sed -E "$figures"
 try compare labels.onnx "$tiny" | sed -E "$figures"
 draw 50 40 >a.ppm

@@ -11,13 +11,19 @@ enum { KIND_FLOAT = 1, KIND_INT = 2, KIND_STRING = 3, KIND_INTS = 7 };
 enum { GRAPH_NODE = 1 };
 enum { INFO_NAME = 1, INFO_TYPE = 2, TYPE_TENSOR = 1, TENSOR_TYPE = 1, TENSOR_SHAPE = 2, SHAPE_DIM = 1, DIM_VALUE = 1, DIM_SYMBOL = 2 };
 
-static void out_of_memory(builder *b) { fail_memory(&b->failure, 0, "the ONNX graph"); }
+static void out_of_memory(builder *b)
+{
+    fail_memory(&b->failure, 0, "the ONNX graph");
+}
 
-void builder_open(builder *b, int opset, int float_type) { *b = (builder){.opset = opset, .float_type = float_type}; }
+void builder_open(builder *b, int opset, int float_type)
+{
+    *b = (builder){.opset = opset, .float_type = float_type};
+}
 
 void builder_close(builder *b)
 {
-    proto *const parts[] = {&b->nodes, &b->inputs, &b->outputs, &b->node, &b->attributes, &b->scratch};
+    proto *const parts[] = {&b->nodes, &b->inputs, &b->outputs, &b->properties, &b->node, &b->attributes, &b->scratch};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         proto_free(parts[i]);
     arena_free(&b->memory);
@@ -191,7 +197,8 @@ const char *builder_integers(builder *b, const char *name, int count, const int6
 
 /* ---------------------------------------------------------------------------- inputs and outputs */
 
-static void value_info(builder *b, proto *to, int field, const char *name, int type, int rank, const int64_t *dims, const char *const *symbols)
+static void value_info(builder *b, proto *to, int field, const char *name, int type, int rank, const int64_t *dims,
+                       const char *const *symbols)
 {
     proto shape = {0}, tensor = {0}, wrapped = {0}, info = {0}, dim = {0};
     for (int i = 0; i < rank; i++) {
@@ -225,4 +232,14 @@ void builder_input(builder *b, const char *name, int type, int rank, const int64
 void builder_output(builder *b, const char *name, int type, int rank, const int64_t *dims, const char *const *symbols)
 {
     value_info(b, &b->outputs, GRAPH_OUTPUT, name, type, rank, dims, symbols);
+}
+
+void builder_property(builder *b, const char *key, const char *text)
+{
+    enum { MODEL_METADATA = 14, ENTRY_KEY = 1, ENTRY_VALUE = 2 };
+    proto entry = {0};
+    proto_text(&entry, ENTRY_KEY, key);
+    proto_text(&entry, ENTRY_VALUE, text);
+    proto_message(&b->properties, MODEL_METADATA, &entry);
+    proto_free(&entry);
 }

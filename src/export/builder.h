@@ -29,7 +29,7 @@ typedef struct builder {
     arena memory;
     int opset;
     int float_type;         /* of weights: BUILDER_FLOAT or BUILDER_FLOAT16 */
-    proto nodes, inputs, outputs;
+    proto nodes, inputs, outputs, properties;
     proto node, attributes, scratch; /* the node at hand */
     const char *node_name;
     builder_constant *constants, *last;
@@ -66,6 +66,9 @@ const char *builder_integers(builder *b, const char *name, int count, const int6
 /* Graph inputs and outputs; a symbol stands for a dimension that is 0. */
 void builder_input(builder *b, const char *name, int type, int rank, const int64_t *dims, const char *const *symbols);
 void builder_output(builder *b, const char *name, int type, int rank, const int64_t *dims, const char *const *symbols);
+
+/* An entry of the model's metadata. */
+void builder_property(builder *b, const char *key, const char *text);
 
 /* Writes the model beside `path`, syncs it and renames it: `path` holds the whole file or what it held before. */
 segrt_status builder_write(builder *b, const char *graph_name, const char *path, segrt_error *error);

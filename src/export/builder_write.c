@@ -1,4 +1,4 @@
-/* builder_write: the file of a builder's graph: ModelProto { ir_version, producer, opset, graph { nodes,
+/* builder_write: the file of a builder's graph: ModelProto { ir_version, producer, opset, metadata, graph { nodes,
  * name, constants, inputs, outputs } }.  Weights are converted a piece at a time, so the file never stands
  * in memory as a whole. */
 #include "export/builder.h"
@@ -23,14 +23,19 @@ static const uint64_t largest_file = (UINT64_C(1) << 31) - 1;
 /* The oldest IR version that allows this opset, so that old readers take old opsets. */
 static int ir_version_of(int opset)
 {
-    static const struct { int opset, ir; } rows[] = {{11, 6}, {12, 7}, {15, 8}, {19, 9}, {21, 10}};
+    static const struct {
+        int opset, ir;
+    } rows[] = {{11, 6}, {12, 7}, {15, 8}, {19, 9}, {21, 10}};
     int ir = rows[0].ir;
     for (size_t i = 0; i < sizeof rows / sizeof *rows && rows[i].opset <= opset; i++)
         ir = rows[i].ir;
     return ir;
 }
 
-static size_t bytes_of_type(int type) { return type == BUILDER_INT64 ? 8 : type == BUILDER_FLOAT ? 4 : 2; }
+static size_t bytes_of_type(int type)
+{
+    return type == BUILDER_INT64 ? 8 : type == BUILDER_FLOAT ? 4 : 2;
+}
 
 /* IEEE half, ties to even; *finite is cleared where a finite value leaves its range. */
 static uint16_t half_of(float value, bool *finite)
@@ -139,7 +144,8 @@ static void put_model(sink *s, builder *b, const proto *model_head, const proto 
     sink_put(s, b->outputs.data, b->outputs.size);
 }
 
-static segrt_status write_file(builder *b, const proto *model_head, const proto *graph_name, proto *header, const char *path, segrt_error *error)
+static segrt_status write_file(builder *b, const proto *model_head, const proto *graph_name, proto *header, const char *path,
+                               segrt_error *error)
 {
     char aside[NAME_ROOM];
     struct stat facts;
@@ -158,7 +164,8 @@ static segrt_status write_file(builder *b, const proto *model_head, const proto 
         close(descriptor);
     } else {
         put_model(&s, b, model_head, graph_name, header);
-        if (s.status == SEGRT_OK && (fflush(s.file) != 0 || fchmod(descriptor, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0 || fsync(descriptor) != 0))
+        if (s.status == SEGRT_OK &&
+            (fflush(s.file) != 0 || fchmod(descriptor, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0 || fsync(descriptor) != 0))
             s.status = fail_with(error, SEGRT_IO, "cannot write: %s", strerror(errno));
         if (fclose(s.file) != 0 && s.status == SEGRT_OK)
             s.status = fail_with(error, SEGRT_IO, "cannot write: %s", strerror(errno));
@@ -190,10 +197,12 @@ segrt_status builder_write(builder *b, const char *graph_name, const char *path,
     proto_text(&model_head, MODEL_PRODUCER, "segrt");
     proto_text(&model_head, MODEL_PRODUCER_VERSION, segrt_version());
     proto_message(&model_head, MODEL_OPSET, &opset);
+    proto_append(&model_head, b->properties.data, b->properties.size);
     proto_open(&model_head, MODEL_GRAPH, graph);
     if (b->failure.status != SEGRT_OK)
         status = fail_with(error, b->failure.status, "%s", b->failure.message);
-    else if (model_head.broken || name.broken || header.broken || b->nodes.broken || b->inputs.broken || b->outputs.broken)
+    else if (model_head.broken || name.broken || header.broken || b->nodes.broken || b->inputs.broken || b->outputs.broken ||
+             b->properties.broken)
         status = fail_memory(error, 0, "the ONNX graph");
     else if (model_head.size + graph > largest_file)
         status = fail_with(error, SEGRT_UNSUPPORTED, "an ONNX file of %llu bytes: Protocol Buffers end at 2 GiB; export in float16",

@@ -2,6 +2,7 @@
 #include "export/emit.h"
 
 #include "export/emitter.h"
+#include "model/card.h"
 
 static segrt_status check(emitter *e)
 {
@@ -9,7 +10,8 @@ static segrt_status check(emitter *e)
     if (e->model->head.kind == HEAD_NONE)
         return fail_with(e->error, SEGRT_NOT_SEGFORMER, "the model is a backbone without a decode head: there are no logits to export");
     if (o->opset < EXPORT_OLDEST_OPSET || o->opset > EXPORT_NEWEST_OPSET)
-        return fail_with(e->error, SEGRT_ARGUMENT, "operator set %d: %d to %d can be written", o->opset, EXPORT_OLDEST_OPSET, EXPORT_NEWEST_OPSET);
+        return fail_with(e->error, SEGRT_ARGUMENT, "operator set %d: %d to %d can be written", o->opset, EXPORT_OLDEST_OPSET,
+                         EXPORT_NEWEST_OPSET);
     if (o->precision != SEGRT_FLOAT32 && o->precision != SEGRT_FLOAT16)
         return fail_with(e->error, SEGRT_ARGUMENT, "ONNX files are written in float32 or float16");
     if (o->shape.n < 0 || o->shape.h < 0 || o->shape.w < 0 || (o->shape.h == 0) != (o->shape.w == 0))
@@ -49,6 +51,15 @@ static void emit_input(emitter *e)
     e->input = builder_end(b);
 }
 
+static segrt_status emit_card(emitter *e)
+{
+    const char *card;
+    const segrt_status status = model_card_write(e->model, &e->b.memory, &card, e->error);
+    if (status == SEGRT_OK)
+        builder_property(&e->b, MODEL_CARD_KEY, card);
+    return status;
+}
+
 segrt_status onnx_export(const segrt_model *model, const network *centred, const onnx_export_options *options, const char *path,
                          segrt_error *error)
 {
@@ -75,6 +86,8 @@ segrt_status onnx_export(const segrt_model *model, const network *centred, const
     }
     if (status == SEGRT_OK)
         status = emit_head(e);
+    if (status == SEGRT_OK)
+        status = emit_card(e);
     if (status == SEGRT_OK)
         status = builder_write(&e->b, "segformer", path, error);
     builder_close(&e->b);

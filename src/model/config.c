@@ -56,6 +56,12 @@ static segrt_status read_palette(model_config *out, arena *memory, const json_t 
     return SEGRT_OK;
 }
 
+segrt_status model_config_classes(model_config *out, arena *memory, const json_t *root, segrt_error *error)
+{
+    const segrt_status status = read_names(out, memory, json_object_get(root, "id2label"), error);
+    return status ? status : read_palette(out, memory, json_object_get(root, "palette"), error);
+}
+
 static segrt_status read_hugging_face(model_config *out, arena *memory, const json_t *root, segrt_error *error)
 {
     const struct {
@@ -79,10 +85,7 @@ static segrt_status read_hugging_face(model_config *out, arena *memory, const js
         return fail_with(error, SEGRT_UNSUPPORTED, "\"num_channels\" is not 3: only networks for RGB pictures are read");
     const double decoder = json_real_or(root, "decoder_hidden_size", 0);
     out->decoder_width = decoder >= 1 && decoder <= WIDTH_CAP ? (int)decoder : 0;
-    segrt_status status = read_names(out, memory, json_object_get(root, "id2label"), error);
-    if (!status)
-        status = read_palette(out, memory, json_object_get(root, "palette"), error);
-    return status;
+    return model_config_classes(out, memory, root, error);
 }
 
 static segrt_status read_smp(model_config *out, const json_t *root, segrt_error *error)

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "formats/checkpoint.h"
+#include "formats/json.h"
 
 /* 0 or NULL: the file does not say. */
 typedef struct model_config {
@@ -19,5 +20,8 @@ typedef struct model_config {
 /* Reads a config.json; texts go into the arena.  Errors: MALFORMED, UNSUPPORTED (another activation, other channels), NOT_SEGFORMER
  * (another kind of model), NO_MEMORY. */
 segrt_status model_config_read(model_config *out, arena *memory, const file_map *file, segrt_error *error);
+
+/* "id2label" and "palette" of an object alone. */
+segrt_status model_config_classes(model_config *out, arena *memory, const json_t *root, segrt_error *error);
 
 #endif

@@ -94,6 +94,7 @@ typedef struct model_source {
 /* What the graph of an ONNX file does around the network; zeros for a checkpoint. */
 typedef struct model_graph {
     const char *producer; /* "pytorch 2.1.0"; NULL: not from a graph */
+    const char *card; /* what our own exports say of their model (card.h); NULL: nothing */
     int opset, nodes;     /* nodes: as the file has them, functions inlined */
     int64_t input[4];     /* as declared; 0: open */
     float unit;           /* it normalises the pixels itself, which it takes on 0..unit: 1 or 255; 0: it takes them normalised */

@@ -8,6 +8,7 @@
 #include "formats/safetensors/safetensors.h"
 #include "formats/torch/torch.h"
 #include "image/palette.h"
+#include "model/card.h"
 #include "model/files.h"
 #include "model/load.h"
 #include "model/preprocessing.h"
@@ -255,13 +256,23 @@ static segrt_status open_graph(opening *o, const weights_format *format, const f
     if (status)
         return status;
     const segrt_preprocessing own = m->preprocessing, usual = model_preprocessing_default(m->family, m->class_count, NULL);
+    if (m->graph.card) { /* what stands beside the file counts more than what stands in it */
+        model_config card = {0};
+        status = model_card_read(m->graph.card, &m->memory, &card, &m->preprocessing, o->error);
+        if (status)
+            return status;
+        if (!o->config.class_names)
+            o->config = card;
+    }
     status = read_preprocessing(o);
     if (memcmp(own.mean, usual.mean, sizeof own.mean) || memcmp(own.deviation, usual.deviation, sizeof own.deviation)) {
         memcpy(m->preprocessing.mean, own.mean, sizeof own.mean);
         memcpy(m->preprocessing.deviation, own.deviation, sizeof own.deviation);
     }
-    m->preprocessing.window = own.window;
-    m->preprocessing.stride = own.stride;
+    if (own.window || !m->graph.card) {
+        m->preprocessing.window = own.window;
+        m->preprocessing.stride = own.stride;
+    }
     return status ? status : name_classes(o);
 }
 

@@ -285,7 +285,6 @@ static void an_import_and_its_checkpoint_export_the_same_graph(void **state)
         segrt_model *from_onnx = open_golden(g), *from_checkpoint = open_checkpoint(g);
         file_map a_map, b_map;
         onnx_graph *a = exported(from_onnx, i % 2, first, &a_map), *b = exported(from_checkpoint, i % 2, second, &b_map);
-        assert_int_equal(a_map.size, b_map.size);
         assert_int_equal(a->node_count, b->node_count);
         for (int n = 0; n < a->node_count; n++) {
             assert_string_equal(a->nodes[n].op, b->nodes[n].op);

@@ -14,7 +14,7 @@ enum { PARTIAL = 256 /* elements of integers that are carried where some are not
  * and bytes that results take.  A published network's weights are turned over once or twice; an unfolded sliding test path makes a
  * map of counts a window, of the picture's size. */
 enum { WORK_A_CONSTANT = 32, BYTES_A_CONSTANT = 16, WORK_A_PIXEL = 8, NODES_A_WINDOW = 500 };
-static const uint64_t least_work = UINT64_C(1) << 26, most_for_maps = UINT64_C(1) << 28, least_bytes = UINT64_C(256) << 20;
+static const uint64_t least_work = UINT64_C(1) << 25, most_for_maps = UINT64_C(1) << 28, least_bytes = UINT64_C(256) << 20;
 
 typedef struct fold {
     onnx_store *s;

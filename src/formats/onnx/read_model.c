@@ -9,7 +9,7 @@
 #include "formats/onnx/wire.h"
 
 enum { IR_VERSION = 1, PRODUCER_NAME = 2, PRODUCER_VERSION = 3, GRAPH = 7, OPSET_IMPORT = 8, METADATA = 14, FUNCTION = 25 };
-enum { METADATA_BYTES = 1 << 20 };
+enum { METADATA_BYTES = 4 << 20 };
 
 segrt_status onnx_read_opset(onnx_store *s, bytes message, onnx_opset *out, segrt_error *error)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "model/card.h"
 #include "model/preprocessing.h"
 #include "model/recognise/walk.h"
 
@@ -18,8 +19,8 @@ enum { MOST_WINDOWS = 4096, NODE_LIMIT = 100000, VALUE_LIMIT = 400000 };
 bool recognise_sniff(const void *data, size_t size)
 {
     /* ModelProto: ir_version first (as every writer has it), else another of its fields; a graph must follow. */
-    const uint8_t *bytes = data;
-    return size > 4 && bytes[0] == 0x08 && bytes[1] >= 3 && bytes[1] < 0x40;
+    const uint8_t *first = data;
+    return size > 4 && first[0] == 0x08 && first[1] >= 3 && first[1] < 0x40;
 }
 
 typedef struct trial {
@@ -287,6 +288,12 @@ static segrt_status take_surroundings(segrt_model *m, const trial *t, segrt_erro
         return fail_memory(error, strlen(producer), "the producer's name");
     for (int i = 0; i < g->opset_count; i++)
         graph->opset = *g->opsets[i].domain ? graph->opset : (int)g->opsets[i].version;
+    for (int i = 0; i < g->property_count && !graph->card; i++)
+        if (strcmp(g->properties[i].key, MODEL_CARD_KEY) == 0) {
+            graph->card = arena_copy_text(&m->memory, g->properties[i].text, strlen(g->properties[i].text));
+            if (!graph->card)
+                return fail_memory(error, strlen(g->properties[i].text), "the model's card");
+        }
     graph->nodes = t->nodes;
     memcpy(graph->input, t->declared, sizeof graph->input);
     graph->full_size = t->tail.full_size;

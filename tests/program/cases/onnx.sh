@@ -16,6 +16,15 @@ draw 50 40 >a.ppm
 try compare labels.onnx labels.onnx a.ppm | sed -E "$figures"
 try compare labels.onnx "$tiny" a.ppm --picture where.png | sed -E "$figures"
 try compare tiny.onnx "$tiny" --shape 64x64 --device reference --bisect --tolerance 1e-5 | tail -2
+# Names, colours and preparation go along, and come back.
+"$segrt" export "$models/segformer-b0-camvid" -o camvid.onnx --form folded --shape 1x64x96 >/dev/null
+try inspect camvid.onnx --size 64x96 | grep -E '^(input|classes|labels)'
+"$segrt" export camvid.onnx -o again.onnx --form folded --shape 1x64x96 >/dev/null
+try compare camvid.onnx again.onnx --tolerance 1e-5 | sed -E "$figures"
+sed 's/"resize":"short-side"/"resize":"short_side"/' camvid.onnx >bad.onnx
+try inspect bad.onnx
+sed 's/"window":0,/"window":9,/' camvid.onnx >bad.onnx
+try inspect bad.onnx
 # What the file was built with is what it is proven with.
 mkdir model
 cp labels.onnx model/model.onnx

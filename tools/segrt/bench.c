@@ -18,8 +18,8 @@
 struct bench {
     target_options from;
     segrt_shape shape;
-    int32_t runs;
-    double seconds; /* at least so long, where `runs` was not given */
+    int32_t runs, batch; /* 0: not given */
+    double seconds;      /* at least so long, where `runs` was not given */
     bool profile, no_fuse;
     const char *json, *csv;
 };
@@ -31,7 +31,8 @@ typedef struct latency {
 
 typedef struct measurement {
     double open_ms, build_ms, session_ms, first_ms;
-    latency latency;
+    latency latency; /* host to host */
+    latency compute; /* the network's steps alone */
     size_t session_bytes, peak_bytes;
     char device[128];
 } measurement;
@@ -179,8 +180,10 @@ static void print_text(const target *t, const struct bench *o, const measurement
     const latency *l = &m->latency;
     printf("%s on %s, %dx%dx%d (N x H x W), pixels in, labels out\n", t->name, m->device, o->shape.n, o->shape.h, o->shape.w);
     printf("throughput    %.2f pictures a second\n", pictures_a_second(o, m));
-    printf("latency       min %.3f  mean %.3f  median %.3f  p90 %.3f  p95 %.3f  p99 %.3f ms (%zu runs)\n", l->min, l->mean, l->median,
+    printf("host to host  min %.3f  mean %.3f  median %.3f  p90 %.3f  p95 %.3f  p99 %.3f ms (%zu runs)\n", l->min, l->mean, l->median,
            l->p90, l->p95, l->p99, l->runs);
+    printf("compute       min %.3f  mean %.3f  median %.3f ms in the network's steps alone (%zu runs, each step timed)\n", m->compute.min,
+           m->compute.mean, m->compute.median, m->compute.runs);
     printf("start         open %.1f  fold %.1f  session %.1f  first run %.1f ms\n", m->open_ms, m->build_ms, m->session_ms, m->first_ms);
     printf("memory        session %.1f MB, peak of the process %.1f MB\n", 1e-6 * (double)m->session_bytes, 1e-6 * (double)m->peak_bytes);
 }
@@ -188,11 +191,13 @@ static void print_text(const target *t, const struct bench *o, const measurement
 static json_t *to_json(const target *t, const struct bench *o, const measurement *m, json_t *profile)
 {
     const latency *l = &m->latency;
-    return json_pack("{s:s, s:s, s:s, s:s, s:[i,i,i], s:f, s:{s:i, s:f, s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:I, s:I, s:o*}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:[i,i,i], s:f, s:{s:i, s:f, s:f, s:f, s:f, s:f, s:f}, s:{s:i, s:f, s:f, s:f}, s:f, s:f, s:f, "
+                     "s:f, s:I, s:I, s:o*}",
                      "model", t->name, "variant", t->info.variant, "device", m->device, "version", segrt_version(), "shape", o->shape.n,
                      o->shape.h, o->shape.w, "pictures_a_second", pictures_a_second(o, m), "latency_ms", "runs", (int)l->runs, "min",
-                     l->min, "mean", l->mean, "median", l->median, "p90", l->p90, "p95", l->p95, "p99", l->p99, "open_ms", m->open_ms,
-                     "fold_ms", m->build_ms, "session_ms", m->session_ms, "first_run_ms", m->first_ms, "session_bytes",
+                     l->min, "mean", l->mean, "median", l->median, "p90", l->p90, "p95", l->p95, "p99", l->p99, "compute_ms", "runs",
+                     (int)m->compute.runs, "min", m->compute.min, "mean", m->compute.mean, "median", m->compute.median, "open_ms",
+                     m->open_ms, "fold_ms", m->build_ms, "session_ms", m->session_ms, "first_run_ms", m->first_ms, "session_bytes",
                      (json_int_t)m->session_bytes, "peak_bytes", (json_int_t)m->peak_bytes, "profile", profile);
 }
 
@@ -208,10 +213,11 @@ static bool write_csv(const char *path, const target *t, const struct bench *o, 
         if (is_stdout || ftell(file) == 0)
             fprintf(file,
                     "model,device,n,h,w,runs,pictures_a_second,min_ms,mean_ms,median_ms,p90_ms,p95_ms,p99_ms,open_ms,fold_ms,session_ms,"
-                    "first_run_ms,session_bytes,peak_bytes\n");
-        fprintf(file, "%s,\"%s\",%d,%d,%d,%zu,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.1f,%.1f,%.1f,%.1f,%zu,%zu\n", t->name, m->device,
-                o->shape.n, o->shape.h, o->shape.w, l->runs, pictures_a_second(o, m), l->min, l->mean, l->median, l->p90, l->p95, l->p99,
-                m->open_ms, m->build_ms, m->session_ms, m->first_ms, m->session_bytes, m->peak_bytes);
+                    "first_run_ms,session_bytes,peak_bytes,compute_min_ms,compute_median_ms\n");
+        fprintf(file, "%s,\"%s\",%d,%d,%d,%zu,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.1f,%.1f,%.1f,%.1f,%zu,%zu,%.3f,%.3f\n", t->name,
+                m->device, o->shape.n, o->shape.h, o->shape.w, l->runs, pictures_a_second(o, m), l->min, l->mean, l->median, l->p90, l->p95,
+                l->p99, m->open_ms, m->build_ms, m->session_ms, m->first_ms, m->session_bytes, m->peak_bytes, m->compute.min,
+                m->compute.median);
         written = !ferror(file);
         written = (is_stdout ? fflush(file) : fclose(file)) == 0 && written;
     }
@@ -220,31 +226,37 @@ static bool write_csv(const char *path, const target *t, const struct bench *o, 
     return written;
 }
 
-/* The profile comes from a session of its own: timing each step costs a little. */
-static segrt_status profile(const target *t, const struct bench *o, const uint8_t *pixels, void *labels, int label_bytes, bool as_text,
-                            json_t **as_json, segrt_error *error)
+/* A session that times its steps, which costs a little: of it come the profile, and the time that the steps take alone. */
+typedef struct timed_steps {
+    segrt_session *session;
+    size_t runs;
+    backend_ceiling ceiling; /* with --profile */
+} timed_steps;
+
+static segrt_status time_steps(timed_steps *t, const target *model, const struct bench *o, const uint8_t *pixels, void *labels,
+                               int label_bytes, latency *compute, segrt_error *error)
 {
-    enum { RUNS = 5 };
-    segrt_session *session = NULL;
+    enum { FEWEST = 3, MOST = 20 };
+    double ms[MOST], before = 0;
     const segrt_shape s = o->shape;
     const backend_profile_row *rows;
-    backend_ceiling ceiling = {0};
     const segrt_session_options options = {
         .size = sizeof options, .device = o->from.device, .precision = o->from.precision, .threads = o->from.threads};
-    segrt_status status = session_open_inside(&session, t->engine, &options, o->no_fuse, true, error);
-    for (int i = 0; i < RUNS && !status; i++)
-        status = session_run_pixels(session, pixels, s.n, s.h, s.w, labels, label_bytes, error);
-    if (!status)
-        status = session_ceiling(session, &ceiling, error);
-    if (!status) {
-        const size_t count = session_profile(session, &rows);
-        if (as_text)
-            print_profile(rows, count, RUNS, &ceiling);
-        else
-            *as_json = json_pack("{s:f, s:f, s:o}", "ceiling_macs_a_second", ceiling.macs, "ceiling_bytes_a_second", ceiling.bytes, "steps",
-                                 profile_json(rows, count, RUNS, &ceiling));
+    segrt_status status = session_open_inside(&t->session, model->engine, &options, o->no_fuse, true, error);
+    const double start = seconds_now();
+    while (!status && t->runs < MOST && (t->runs < FEWEST || seconds_now() - start < o->seconds)) {
+        double total = 0;
+        status = session_run_pixels(t->session, pixels, s.n, s.h, s.w, labels, label_bytes, error);
+        const size_t count = status ? 0 : session_profile(t->session, &rows);
+        for (size_t i = 0; i < count; i++)
+            total += rows[i].seconds;
+        ms[t->runs++] = 1e3 * (total - before);
+        before = total;
     }
-    segrt_session_close(session);
+    if (!status) /* the first run planned the shape, and read what it computes on for the first time */
+        *compute = summarise(ms + 1, t->runs - 1);
+    if (!status && o->profile)
+        status = session_ceiling(t->session, &t->ceiling, error);
     return status;
 }
 
@@ -258,6 +270,7 @@ static int run(target *t, const struct bench *o)
     void *labels = malloc(count * (size_t)label_bytes);
     segrt_session *session = NULL;
     json_t *steps = NULL;
+    timed_steps timed = {0};
     int result = EXIT_SOME_FAILED;
     measurement m = {.open_ms = t->open_ms, .build_ms = t->build_ms};
     const segrt_session_options options = {
@@ -278,10 +291,18 @@ static int run(target *t, const struct bench *o)
         snprintf(m.device, sizeof m.device, "%s", segrt_session_device(session));
         segrt_session_close(session);
         session = NULL;
+        status = time_steps(&timed, t, o, pixels, labels, label_bytes, &m.compute, &error);
+    }
+    if (!status) {
+        const backend_profile_row *rows;
+        const size_t row_count = session_profile(timed.session, &rows);
         if (!o->json && !o->csv)
             print_text(t, o, &m);
-        if (o->profile)
-            status = profile(t, o, pixels, labels, label_bytes, !o->json && !o->csv, &steps, &error);
+        if (o->profile && !o->json && !o->csv)
+            print_profile(rows, row_count, timed.runs, &timed.ceiling);
+        else if (o->profile)
+            steps = json_pack("{s:f, s:f, s:o}", "ceiling_macs_a_second", timed.ceiling.macs, "ceiling_bytes_a_second", timed.ceiling.bytes,
+                              "steps", profile_json(rows, row_count, timed.runs, &timed.ceiling));
     }
     if (status) {
         report_error(t->name, &error);
@@ -289,6 +310,7 @@ static int run(target *t, const struct bench *o)
     } else if ((!o->csv || write_csv(o->csv, t, o, &m)) && (!o->json || report_json(to_json(t, o, &m, steps), o->json)) && report_flush())
         result = EXIT_DONE;
 fail:
+    segrt_session_close(timed.session);
     segrt_session_close(session);
     free(labels);
     free(pixels);
@@ -297,7 +319,7 @@ fail:
 
 int bench_command(int argc, char **argv)
 {
-    struct bench o = {.shape = {1, 512, 512}, .seconds = 2};
+    struct bench o = {.seconds = 2};
     static const char *const examples[] = {"segrt bench segformer-b2/ --shape 1x1024x1024 --profile",
                                            "segrt bench model.segrt --threads 2 --runs 50 --json -", NULL};
     const arguments_page page = {
@@ -310,7 +332,8 @@ int bench_command(int argc, char **argv)
         .most = 1,
     };
     const argument rows[] = {
-        {"--shape", 's', "NxHxW", "input shape (default 1x512x512)", value_shape, &o.shape},
+        {"--shape", 's', "NxHxW", "input shape (default: the engine's best, else 1x512x512)", value_shape, &o.shape},
+        {"--batch", 'b', "N", "pictures at once, the N of the shape", value_count, &o.batch},
         {"--runs", 'n', "N", "timed runs (default: 2 seconds, at least 10)", value_count, &o.runs},
         {"--profile", 0, NULL, "time every step too", NULL, &o.profile},
         {"--no-fuse", 0, NULL, "one operation a step", NULL, &o.no_fuse},
@@ -326,8 +349,15 @@ int bench_command(int argc, char **argv)
     o.from.model = operands ? argv[1] : NULL;
     target t;
     int result = target_engine(&t, &o.from, NULL);
-    if (!result)
+    if (!result) {
+        segrt_build_options built = {.size = sizeof built};
+        segrt_engine_profile(t.engine, &built);
+        if (!o.shape.n)
+            o.shape = built.opt.n ? built.opt : (segrt_shape){1, 512, 512};
+        if (o.batch)
+            o.shape.n = o.batch;
         result = run(&t, &o);
+    }
     target_close(&t);
     return result;
 }

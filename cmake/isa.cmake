@@ -4,7 +4,7 @@ set(SEGRT_ISA_avx2 -mavx2 -mfma -mf16c)
 set(SEGRT_ISA_avx512 ${SEGRT_ISA_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
 set(SEGRT_ISA_avx512bf16 ${SEGRT_ISA_avx512} -mavx512bf16 -mavx512vnni)
 set(SEGRT_ISA_avx512fp16 ${SEGRT_ISA_avx512bf16} -mavx512fp16)
-set(SEGRT_ISA_amx ${SEGRT_ISA_avx512fp16} -mamx-tile -mamx-bf16 -mamx-int8)
+set(SEGRT_ISA_amx ${SEGRT_ISA_avx512fp16} -mavx512vbmi -mamx-tile -mamx-bf16 -mamx-int8)
 set(SEGRT_ISA_neon "")
 
 # Applies the flags to the sources of a target and drops files of other architectures.

@@ -64,8 +64,8 @@ unsigned cpu_levels(void)
     if (!(d7 & 1u << 23))
         return levels;
     levels |= 1u << CPU_AVX512FP16;
-    const uint32_t amx = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tile, int8 */
-    if (all_of(d7, amx) && all_of((uint32_t)saved, REGISTERS_AMX) && tiles_granted())
+    const uint32_t amx = 1u << 22 | 1u << 24 | 1u << 25, vbmi = 1u << 1; /* bf16, tile, int8 */
+    if (all_of(d7, amx) && (c7 & vbmi) && all_of((uint32_t)saved, REGISTERS_AMX) && tiles_granted())
         levels |= 1u << CPU_AMX;
     return levels;
 }

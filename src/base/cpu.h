@@ -14,7 +14,7 @@ typedef enum cpu_level {
     CPU_AVX512,     /* F, BW, VL, DQ */
     CPU_AVX512BF16, /* bf16, VNNI */
     CPU_AVX512FP16,
-    CPU_AMX,        /* tile, bf16, int8 */
+    CPU_AMX,        /* tile, bf16, int8; with AVX-512 VBMI */
     CPU_NEON,
     CPU_LEVELS
 } cpu_level;

@@ -4,6 +4,7 @@
 enum { K_UNIT = 32 };
 #define OPERAND_BF16
 #define GEMM_AMX
+#define ATTEND_AMX
 #include "backend/cpu/kernels/common_table.h"
 
 extern const cpu_kernels cpu_kernels_bf16_amx_emulated;

@@ -18,16 +18,17 @@ static double seconds(void)
 typedef struct timing {
     const cpu_kernels *k;
     gemm_args g;
-    float *x, *y, *maximum, *sum, *shrink;
+    attend_args a;
+    float *x, *y, *weights;
     int n;
 } timing;
 
 static void run_gemm(const timing *t) { t->k->gemm(&t->g); }
-static void run_softmax(const timing *t) { t->k->softmax(t->x, 256, 48, 256, true, t->maximum, t->sum, t->shrink, t->y, 256); }
+static void run_attend(const timing *t) { t->k->attend(&t->a); }
 static void run_depthwise(const timing *t)
 {
     const void *const rows[3] = {t->x, t->x + 4096, t->x + 8192};
-    t->k->depthwise(rows, 128, t->maximum, t->y);
+    t->k->depthwise(rows, 128, t->weights, t->y);
 }
 
 static double best_time(const timing *t, void (*run)(const timing *t))
@@ -55,14 +56,20 @@ static const struct {
     {"query, b2 stage 4", 48, 512, 512}, {"reduction, b0 stage 1", 32, 32, 2048}, {"classifier", 96, 19, 256},     {"patch, b0 stage 1", 96, 32, 147},
 };
 
+/* Heads of the published models: parts of a block of tokens. */
+static const struct {
+    int keys, d, parts;
+    bool small;
+} attended[] = {{256, 32, 1, true}, {1024, 32, 1, true}, {256, 64, 1, true}, {1024, 64, 1, true}, {1024, 64, 2, true}, {1024, 64, 1, false}};
+
 static void measure(const cpu_kernels *k)
 {
     enum { ROOM = 1 << 18 };
     static float memory[6][ROOM];
-    static _Alignas(64) char packed[1 << 22];
+    static _Alignas(64) char packed[1 << 22], scratch[1 << 19];
     memset(memory, 0, sizeof memory);
     kernels_begin(k);
-    timing t = {.k = k, .x = memory[0], .y = memory[1], .maximum = memory[2], .sum = memory[3], .shrink = memory[4]};
+    timing t = {.k = k, .x = memory[0], .y = memory[1], .weights = memory[2]};
     for (size_t i = 0; i < sizeof measured / sizeof *measured; i++) {
         const int m = measured[i].m, n = measured[i].n, inner = measured[i].k, row = (inner + lanes_of(k) - 1) / lanes_of(k) * lanes_of(k);
         t.g = (gemm_args){.m = m, .n = n, .k = inner, .a = memory[0], .a_row = row, .a_panel = lanes_of(k), .b = packed, .b_panel = k->panel_bytes(inner),
@@ -70,13 +77,15 @@ static void measure(const cpu_kernels *k)
         const double each = best_time(&t, run_gemm);
         printf("%s,gemm %s,%dx%dx%d,%.3f,us,%.1f,GMAC/s\n", k->name, measured[i].what, m, n, inner, each * 1e6, (double)m * n * inner / each / 1e9);
     }
-    t.g = (gemm_args){.m = 48, .n = 256, .k = 32, .a = memory[0], .a_row = 32, .a_panel = lanes_of(k), .b = packed, .b_panel = k->panel_bytes(32),
-                      .c = memory[5], .c_row = 256, .c_panel = lanes_of(k), .narrow = true, .exp_sums = memory[1]};
-    double each = best_time(&t, run_gemm);
-    printf("%s,weights of a head of 32,48x256x32,%.3f,us,%.2f,G/s\n", k->name, each * 1e6, 48 * 256 / each / 1e9);
-    each = best_time(&t, run_softmax);
-    printf("%s,softmax,48x256,%.3f,us,%.2f,G/s\n", k->name, each * 1e6, 48 * 256 / each / 1e9);
-    each = best_time(&t, run_depthwise);
+    for (size_t i = 0; i < sizeof attended / sizeof *attended; i++) {
+        const int keys = attended[i].keys, d = attended[i].d, m = k->attend_rows / attended[i].parts;
+        t.a = (attend_args){.m = m, .keys = keys, .d = d, .q = memory[0], .q_row = d, .k = packed, .v = packed + (1 << 20), .small = attended[i].small,
+                            .sums = memory[1], .sum = memory[2], .scratch = scratch};
+        const double each = best_time(&t, run_attend);
+        printf("%s,attention%s,%dx%dx%d,%.3f,us,%.2f,G weights/s\n", k->name, attended[i].small ? "" : " with maxima", m, keys, d, each * 1e6,
+               (double)m * keys / each / 1e9);
+    }
+    const double each = best_time(&t, run_depthwise);
     printf("%s,depthwise and gelu,128x%d,%.3f,us,%.2f,G/s\n", k->name, lanes_of(k), each * 1e6, 128 * lanes_of(k) / each / 1e9);
     kernels_end(k);
 }

@@ -25,23 +25,29 @@ static uint64_t seed;
 static inline int lanes_of(const cpu_kernels *k) { return LINE / k->operand_bytes; }
 static inline int up(int x, int unit) { return (x + unit - 1) / unit * unit; }
 
-static inline float operand_at(const cpu_kernels *k, const void *p, size_t i)
-{
-    if (k->operand_bytes == sizeof(float) && !k->parts)
-        return ((const float *)p)[i];
-    const uint32_t both = k->parts ? ((const uint32_t *)p)[i] : (uint32_t)((const uint16_t *)p)[i] << 16;
-    const uint32_t upper = both & 0xffff0000u, lower = both << 16; /* a bfloat16 number, or the sum of two */
-    float f, rest;
-    memcpy(&f, &upper, sizeof f);
-    memcpy(&rest, &lower, sizeof rest);
-    return f + rest;
-}
-
 static inline uint16_t nearest_bf16(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static inline void put_operand(const cpu_kernels *k, void *p, size_t i, float x)
+{
+    if (k->operand_bytes == sizeof(float))
+        ((float *)p)[i] = x;
+    else
+        ((uint16_t *)p)[i] = nearest_bf16(x);
+}
+
+static inline float operand_at(const cpu_kernels *k, const void *p, size_t i)
+{
+    if (k->operand_bytes == sizeof(float))
+        return ((const float *)p)[i];
+    const uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
 }
 
 static inline float rounded_bf16(float x)
@@ -51,21 +57,9 @@ static inline float rounded_bf16(float x)
     return x;
 }
 
-static inline void put_operand(const cpu_kernels *k, void *p, size_t i, float x)
-{
-    const uint32_t upper = (uint32_t)nearest_bf16(x) << 16;
-    float larger;
-    memcpy(&larger, &upper, sizeof larger);
-    if (k->parts)
-        ((uint32_t *)p)[i] = upper | nearest_bf16(x - larger);
-    else if (k->operand_bytes == sizeof(float))
-        ((float *)p)[i] = x;
-    else
-        ((uint16_t *)p)[i] = nearest_bf16(x);
-}
 
 /* Rounding of one number that is stored as an operand. */
-static inline double operand_error(const cpu_kernels *k) { return k->parts ? 1.0 / 65536 : k->operand_bytes == sizeof(float) ? 2e-6 : 1.0 / 256; }
+static inline double operand_error(const cpu_kernels *k) { return k->operand_bytes == sizeof(float) ? 2e-6 : 1.0 / 256; }
 
 static inline guarded floats(size_t count)
 {

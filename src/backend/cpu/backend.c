@@ -16,24 +16,25 @@ static const char *precision_name(segrt_precision precision)
 }
 
 /* Whether all inner sizes of products are whole units: kernels read operands up to there. */
-static bool units_fit(const network *net, int unit)
+static bool units_fit(const network *net, const cpu_kernels *k)
 {
+    const int unit = k->k_unit;
     bool fit = net->head.width % unit == 0 && net->head.inner_width % unit == 0;
     for (int i = 0; i < STAGES; i++) {
         const network_stage *s = &net->stages[i];
-        fit = fit && s->width / s->heads % unit == 0;
+        fit = fit && s->width / s->heads % unit == 0 && s->width / s->heads % k->head_unit == 0;
         for (int b = 0; b < s->depth; b++)
             fit = fit && s->blocks[b].hidden % unit == 0;
     }
     return fit;
 }
 
-/* The best table of the precision among the levels that may be used; parts: of those whose operands are parts. */
-static const cpu_kernels *choose_kernels(const network *net, segrt_precision precision, unsigned levels, bool parts)
+/* The best table of the precision among the levels that may be used. */
+static const cpu_kernels *choose_kernels(const network *net, segrt_precision precision, unsigned levels)
 {
     for (size_t i = 0; i < cpu_kernel_table_count; i++) {
         const cpu_kernels *k = cpu_kernel_tables[i];
-        if (k->precision == precision && k->parts == parts && levels >> k->level & 1 && units_fit(net, k->k_unit))
+        if (k->precision == precision && levels >> k->level & 1 && units_fit(net, k))
             return k;
     }
     return NULL;
@@ -44,7 +45,7 @@ static const int8_kernels *choose_int8(const network *net, unsigned levels)
 {
     for (size_t i = 0; i < int8_kernel_table_count; i++) {
         const int8_kernels *q = int8_kernel_tables[i];
-        if (levels >> q->base->level & 1 && units_fit(net, q->base->k_unit))
+        if (levels >> q->base->level & 1 && units_fit(net, q->base))
             return q;
     }
     return NULL;
@@ -78,7 +79,7 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
     if (precision == SEGRT_INT8 && !options->settings)
         return fail_with(error, SEGRT_ARGUMENT, "int8 needs an engine with measured scales: segrt build MODEL --precision int8 --calibrate FOLDER");
     const int8_kernels *q = precision == SEGRT_INT8 ? choose_int8(net, levels) : NULL;
-    const cpu_kernels *k = q ? q->base : choose_kernels(net, precision, levels, false), *mix = choose_kernels(net, precision, levels, true);
+    const cpu_kernels *k = q ? q->base : choose_kernels(net, precision, levels);
     if (!k)
         return fail_with(error, SEGRT_UNSUPPORTED, "the CPU does not run %s; give float32, bfloat16 or int8", precision_name(precision));
     if (!net->stages[0].patch.weight.f32)
@@ -89,10 +90,9 @@ static segrt_status cpu_open(void **state, const network *net, const backend_opt
     cpu->net = net;
     cpu->k = k;
     cpu->q = q;
-    cpu->mix = mix ? mix : k;
     cpu->pool = options->pool;
     cpu->options = *options;
-    snprintf(cpu->description, sizeof cpu->description, "cpu, %s, %s, %d thread%s", cpu_level_name(cpu->mix->level), precision_name(precision),
+    snprintf(cpu->description, sizeof cpu->description, "cpu, %s, %s, %d thread%s", cpu_level_name(cpu->k->level), precision_name(precision),
              pool_workers(cpu->pool), pool_workers(cpu->pool) == 1 ? "" : "s");
     status = network_operations(net, &cpu->memory, &cpu->operations, &cpu->count, error);
     if (!status)
@@ -184,9 +184,9 @@ static double seconds(void)
 static void run_piece(void *argument, int worker, int piece)
 {
     const step_run *job = argument;
-    kernels_begin(job->cpu->mix);
+    kernels_begin(job->cpu->k);
     job->step->row->run(job, job->cpu->workspaces + (size_t)worker * job->plan->workspace_bytes, piece);
-    kernels_end(job->cpu->mix);
+    kernels_end(job->cpu->k);
 }
 
 /* Means of f + offset over the tokens of all pictures. */

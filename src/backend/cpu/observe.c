@@ -47,15 +47,15 @@ static void read_blocked(const cpu_kernels *k, const void *p, size_t tokens, int
 /* Keys of one picture, back from their panels: column j of a head's panels is key j. */
 static void read_keys(const step_run *job, int picture, float *out)
 {
-    const cpu_kernels *k = job->cpu->mix;
+    const cpu_kernels *k = job->cpu->k;
     const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
     const stage_shape *at = step_shape(job);
     const int c = stage->width, d = c / stage->heads, keys = at->key_h * at->key_w;
-    const size_t panel = k->panel_bytes(d), head = (size_t)(round_up(keys, PANEL) / PANEL) * panel;
+    const size_t panel = k->key_bytes(d), head = (size_t)(round_up(keys, PANEL) / PANEL) * panel;
     const char *from = step_out(job, ROLE_KEYS, picture);
     for (int j = 0; j < keys; j++)
         for (int i = 0; i < c; i++)
-            out[j * c + i] = k->packed_at(from + (size_t)(i / d) * head + (size_t)(j / PANEL) * panel, i % d, j % PANEL);
+            out[j * c + i] = k->key_at(from + (size_t)(i / d) * head + (size_t)(j / PANEL) * panel, i % d, j % PANEL);
 }
 
 void tensor_read(const step_run *job, operation op, float *out)

@@ -23,9 +23,9 @@ size_t picture_bytes(const cpu_state *cpu, const network_shape *shape, tensor_ro
     case ROLE_REDUCED:
         return (size_t)keys * c * sizeof(float);
     case ROLE_KEYS:
-        return heads * (size_t)(round_up(keys, PANEL) / PANEL) * cpu->mix->panel_bytes(d);
+        return heads * (size_t)(round_up(keys, PANEL) / PANEL) * cpu->k->key_bytes(d);
     case ROLE_VALUES:
-        return heads * (size_t)(round_up(d, PANEL) / PANEL) * cpu->mix->panel_bytes(keys);
+        return heads * (size_t)(round_up(d, PANEL) / PANEL) * cpu->k->value_bytes(keys);
     case ROLE_SHIFT:
         return (size_t)round_up(keys, PANEL) * sizeof(float);
     case ROLE_NORMS:
@@ -288,7 +288,7 @@ segrt_status plan_open(cpu_plan **out, const cpu_state *cpu, const network_shape
         cpu_step *step = &plan->steps[plan->count++];
         step->row = best_row(cpu, at);
         step->first = cpu->operations[at];
-        snprintf(step->name, sizeof step->name, "%s_%s", step->row->name, step->row->reads & ROLE_BIT(ROLE_KEYS) ? cpu->mix->name : cpu->k->name);
+        snprintf(step->name, sizeof step->name, "%s_%s", step->row->name, cpu->k->name);
         step->row->plan(cpu, plan, step);
         for (int i = 0; i < step->row->length; i++)
             step->macs += operation_macs(cpu->net, shape, cpu->operations[at + (size_t)i]);

@@ -150,7 +150,6 @@ enum { PLANS = 4 };
 struct cpu_state {
     const network *net;
     const cpu_kernels *k;
-    const cpu_kernels *mix; /* of attention's scores, weights and values: float32 in parts where there are tiles, else k */
     segrt_pool *pool;
     backend_options options;
     arena memory;
@@ -196,7 +195,7 @@ void tensor_read(const step_run *job, operation op, float *out);
 static inline int round_up(int x, int unit) { return (x + unit - 1) / unit * unit; }
 static inline int least(int a, int b) { return a < b ? a : b; }
 static inline int greatest(int a, int b) { return a > b ? a : b; }
-static inline bool reads_floats(const cpu_kernels *k) { return k->operand_bytes == sizeof(float) && !k->parts; }
+static inline bool reads_floats(const cpu_kernels *k) { return k->operand_bytes == sizeof(float); }
 static inline int lanes_of(const cpu_kernels *k) { return LINE / k->operand_bytes; }
 
 /* Places in a piece of memory, one after the other on lines; with base NULL only counts. */

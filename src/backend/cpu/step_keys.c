@@ -64,7 +64,7 @@ static void reduce(const step_run *job, int picture, int j0, int m, const keys_s
 /* Keys, values and the shifts of the scores from y [m][c], packed at key j0. */
 static void keys(const step_run *job, int picture, int j0, int m, const keys_space *s, const float *y)
 {
-    const cpu_kernels *k = job->cpu->k, *mix = job->cpu->mix;
+    const cpu_kernels *k = job->cpu->k;
     const packed_block *block = step_block(job);
     const stage_shape *at = step_shape(job);
     const network_stage *stage = &job->cpu->net->stages[job->step->first.stage];
@@ -73,12 +73,12 @@ static void keys(const step_run *job, int picture, int j0, int m, const keys_spa
     const void *a = as_operands(k, y, m, c, s->operands, &row);
     linear(k, &block->key, a, row, m, NULL, NULL, NULL, s->k, c);
     linear(k, &block->value, a, row, m, NULL, NULL, NULL, s->v, c);
-    const size_t key_head = (size_t)(round_up(count, PANEL) / PANEL) * mix->panel_bytes(d);
-    const size_t value_panel = mix->panel_bytes(count), value_head = (size_t)(round_up(d, PANEL) / PANEL) * value_panel;
+    const size_t key_head = (size_t)(round_up(count, PANEL) / PANEL) * k->key_bytes(d);
+    const size_t value_panel = k->value_bytes(count), value_head = (size_t)(round_up(d, PANEL) / PANEL) * value_panel;
     char *to_k = step_out(job, ROLE_KEYS, picture), *to_v = step_out(job, ROLE_VALUES, picture);
     for (int head = 0; head < stage->heads; head++) {
-        mix->pack_rows(to_k + (size_t)head * key_head + (size_t)(j0 / PANEL) * mix->panel_bytes(d), s->k + head * d, c, m, d);
-        mix->pack_columns(to_v + (size_t)head * value_head, value_panel, s->v + head * d, c, d, j0, j0 + m);
+        k->pack_keys(to_k + (size_t)head * key_head + (size_t)(j0 / PANEL) * k->key_bytes(d), s->k + head * d, c, m, d);
+        k->pack_values(to_v + (size_t)head * value_head, value_panel, s->v + head * d, c, d, j0, j0 + m);
     }
     const int blocks = (count + KEY_BLOCK - 1) / KEY_BLOCK;
     float *norms = (float *)step_out(job, ROLE_NORMS, picture) + j0 / KEY_BLOCK;

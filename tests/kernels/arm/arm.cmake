@@ -8,7 +8,7 @@ if(ARM_COMPILER AND ARM_EMULATOR AND NOT SEGRT_SANITIZE AND CMAKE_SYSTEM_PROCESS
   set(shared ${CMAKE_CURRENT_LIST_DIR}/../amx_support.c ${CMAKE_CURRENT_LIST_DIR}/../guard_support.c ${CMAKE_CURRENT_LIST_DIR}/../kernels_bench_support.c
       ${CMAKE_CURRENT_SOURCE_DIR}/model_support.c ${PROJECT_SOURCE_DIR}/src/base/cpu.c ${PROJECT_SOURCE_DIR}/src/base/error.c ${kernels}/tables.c
       ${kernels}/f32_portable.c ${kernels}/bf16_portable.c ${kernels}/f32_neon.c ${kernels}/bf16_neon.c)
-  foreach(test test_kernels test_kernels_rows test_kernels_head)
+  foreach(test test_kernels test_kernels_attend test_kernels_rows test_kernels_head)
     set(sources ${CMAKE_CURRENT_LIST_DIR}/../${test}.c ${shared})
     add_custom_command(OUTPUT ${test}_neon
       COMMAND ${ARM_COMPILER} -std=c17 -O3 -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror -D_GNU_SOURCE

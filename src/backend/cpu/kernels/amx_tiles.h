@@ -32,6 +32,9 @@ static inline void tiles_configure(int rows)
 }
 static inline void tiles_release(void) { _tile_release(); }
 
+/* Between stores and the loading of tiles from there: gcc does not know that tile_load reads memory. */
+static inline void tiles_follow_stores(void) { __asm__ volatile("" : : : "memory"); }
+
 #define TILES(rows) (void)(rows) /* those of the processor, as configured */
 #define tile_zero(t) _tile_zero(t)
 #define tile_load(t, p, stride) _tile_loadd(t, p, stride)
@@ -48,6 +51,7 @@ typedef struct emulated_tiles {
 
 static inline void tiles_configure(int rows) { (void)rows; }
 static inline void tiles_release(void) {}
+static inline void tiles_follow_stores(void) {}
 
 #define TILES(count) emulated_tiles tiles = {.rows = count}
 #define tile_zero(t) memset(tiles.data[t], 0, sizeof tiles.data[t])

@@ -26,7 +26,7 @@ static inline vf v_exp2(vf x)
     return v_scale2(p, n);
 }
 
-/* Rounded as it will be read, so that weights sum to what their sum says; parts are near enough. */
+/* Rounded as it will be read, so that weights sum to what their sum says. */
 static inline vf o_rounded(vf x)
 {
 #ifdef OPERAND_BF16

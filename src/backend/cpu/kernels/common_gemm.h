@@ -90,7 +90,8 @@ static inline __attribute__((always_inline)) void gemm_rows(const gemm_args *g, 
 static void gemm(const gemm_args *g)
 {
     const int panels = (g->n + PANEL - 1) / PANEL;
-    const bool whole = g->k <= K_BLOCK * STEP || (g->narrow && sizeof(operand) < sizeof(float)); /* a narrow c cannot hold partial sums */
+    /* A narrow c, or weights, cannot hold partial sums. */
+    const bool whole = g->k <= K_BLOCK * STEP || g->exp_sums || (g->narrow && sizeof(operand) < sizeof(float));
     const int blocks = whole ? 1 : (g->k + K_BLOCK * STEP - 1) / (K_BLOCK * STEP);
     const int block = ((g->k + blocks - 1) / blocks + LANES - 1) / LANES * LANES;
     for (int k0 = 0; k0 < g->k; k0 += block) {

@@ -1,14 +1,8 @@
-/* common_gemm_amx: products of bfloat16 tiles, and of tiles of parts (common_parts.h): common_tiles.h's walk, and what becomes of the
- * sums. */
+/* common_gemm_amx: products of bfloat16 tiles: common_tiles.h's walk, and what becomes of the sums. */
 #ifndef SEGRT_COMMON_GEMM_AMX_H
 #define SEGRT_COMMON_GEMM_AMX_H
 
-#if defined(OPERAND_PARTS)
-#include "backend/cpu/kernels/common_parts.h"
-#else
 #include "backend/cpu/kernels/common_pairs.h"
-enum { PART_TILES = 1 };
-#endif
 #include "backend/cpu/kernels/common_store.h"
 
 typedef gemm_args tile_ending;
@@ -40,9 +34,6 @@ static void gemm(const gemm_args *g)
                                       .a_panel = g->a_panel * element, .b = g->b, .b_panel = g->b_panel, .c = plain ? g->c : NULL, .c_row = g->c_row * number,
                                       .c_panel = g->c_panel * number, .add = (const char *)g->add, .add_row = g->add_row * number,
                                       .add_panel = g->add_panel * number, .ending = g});
-    if (g->exp_sums && panels * PANEL % K_UNIT) /* the panel that fills the unit up */
-        for (int i = 0; i < g->m; i++)
-            memset((operand *)g->c + i * g->c_row + panels * PANEL, 0, PANEL * sizeof(operand));
 }
 
 #endif

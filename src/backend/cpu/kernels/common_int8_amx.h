@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef int8_t quantum;
-enum { K_UNIT = 64, PART_TILES = 1 };
+enum { K_UNIT = 64 };
 
 #include "backend/cpu/kernels/common_int8.h"
 

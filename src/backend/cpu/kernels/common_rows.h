@@ -1,4 +1,4 @@
-/* common_rows: norms, conversions and the softmax: whatever works on one row of floats at a time, for any vector of
+/* common_rows: norms, conversions: whatever works on one row of floats at a time, for any vector of
  * vector_<level>.h. */
 #ifndef SEGRT_COMMON_ROWS_H
 #define SEGRT_COMMON_ROWS_H
@@ -76,54 +76,15 @@ static void stage_norm(const float *x, ptrdiff_t x_row, int m, int n, const floa
     }
 }
 
-static void softmax(const float *scores, ptrdiff_t s_row, int m, int n, bool first, float *maximum, float *sum, float *shrink, void *weights,
-                    ptrdiff_t w_row)
-{
-    const int unit = K_UNIT, end = (n + unit - 1) / unit * unit;
-    for (int i = 0; i < m; i++) {
-        const float *s = scores + i * s_row;
-        operand *w = (operand *)weights + i * w_row;
-        float highest = first ? s[0] : maximum[i];
-        vf high = v_set(highest), high2 = high;
-        int j = 0;
-        for (; j + 2 * VL <= n; j += 2 * VL) {
-            high = v_max(high, v_load(s + j));
-            high2 = v_max(high2, v_load(s + j + VL));
-        }
-        for (; j + VL <= n; j += VL)
-            high = v_max(high, v_load(s + j));
-        highest = v_highest(v_max(high, high2));
-        for (; j < n; j++)
-            highest = s[j] > highest ? s[j] : highest;
-        const float older = first ? 0.0f : exp2f(maximum[i] - highest);
-        maximum[i] = highest;
-        const vf top = v_set(highest);
-        vf total = v_zero();
-        for (j = 0; j + VL <= n; j += VL) {
-            const vf p = o_rounded(v_exp2(v_sub(v_load(s + j), top)));
-            o_store(w + j, p);
-            total = v_add(total, p);
-        }
-        float all = v_sum(total);
-        if (j < n) {
-            float rest[VL];
-            v_store(rest, o_rounded(v_exp2(v_sub(v_load_part(s + j, n - j), top))));
-            for (int r = 0; j < n; j++, r++) {
-                w[j] = o_of(rest[r]);
-                all += rest[r];
-            }
-        }
-        for (; j < end; j++)
-            w[j] = o_of(0);
-        sum[i] = first ? all : sum[i] * older + all;
-        shrink[i] = older;
-    }
-}
-
+/* sum [m] of the lanes that a product's exp_sums, or tiles of weights, left. */
 static void sum_lanes(const float *lanes, int m, float *sum)
 {
-    for (int i = 0; i < m; i++)
-        sum[i] = v_sum(v_load(lanes + i * FLOATS));
+    for (int i = 0; i < m; i++) {
+        vf all = v_load(lanes + i * FLOATS);
+        for (int j = VL; j < FLOATS; j += VL)
+            all = v_add(all, v_load(lanes + i * FLOATS + j));
+        sum[i] = v_sum(all);
+    }
 }
 
 static float largest_square(const void *x, ptrdiff_t x_row, int m, int n)

@@ -3,6 +3,10 @@
 #define SEGRT_COMMON_STORE_H
 
 #include "backend/cpu/kernels/common_exp.h"
+#if defined(GEMM_PAIRS) && defined(__AVX512BW__)
+#include "backend/cpu/kernels/common_weights.h"
+#define WEIGHT_PAIRS
+#endif
 
 enum { PANEL_VECTORS = PANEL / VL };
 
@@ -34,6 +38,17 @@ static inline __attribute__((always_inline)) void store_tile(const gemm_args *g,
     }
     if (g->relu)
         EACH sum[r][v] = v_max(sum[r][v], v_zero());
+#if defined(WEIGHT_PAIRS)
+    if (g->exp_sums) { /* two panels, or the last */
+        const int there = g->n - j;
+        const __mmask16 first = v_mask(there), second = there > PANEL ? v_mask(there - PANEL) : 0;
+        const vf bias = v_set(WEIGHT_BIAS);
+        _Pragma("GCC unroll 16") for (int r = 0; r < rows; r++)
+            put_weights(v_add(sum[r][0], bias), vectors > 1 ? v_add(sum[r][1], bias) : bias, first, second, (operand *)g->c + (i + r) * g->c_row + j,
+                        g->exp_sums + (i + r) * FLOATS);
+        return;
+    }
+#elif !defined(GEMM_AMX) /* attention on tiles makes its weights itself */
     if (g->exp_sums && whole) {
         operand *c = (operand *)g->c + j / LANES * g->c_panel + i * g->c_row + j % LANES; /* all columns are in one group, or side by side */
         _Pragma("GCC unroll 16") for (int r = 0; r < rows; r++)
@@ -47,7 +62,9 @@ static inline __attribute__((always_inline)) void store_tile(const gemm_args *g,
             }
             v_store(g->exp_sums + (i + r) * FLOATS, lanes);
         }
-    } else if (g->exp_sums) {
+        return;
+    }
+    if (g->exp_sums) {
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++) {
                 const int column = j + v * VL, there = g->n - column, room = (g->n + K_UNIT - 1) / K_UNIT * K_UNIT - column;
@@ -58,7 +75,10 @@ static inline __attribute__((always_inline)) void store_tile(const gemm_args *g,
                 v_store(lanes, v_add(v_load(lanes), x));
                 o_store_part((operand *)g->c + column / LANES * g->c_panel + (i + r) * g->c_row + column % LANES, x, room < VL ? room : VL);
             }
-    } else if (g->narrow) {
+        return;
+    }
+#endif
+    if (g->narrow) {
         EACH
         {
             const int column = j + v * VL, there = g->n - column;

@@ -11,8 +11,7 @@
  * Tiles are configured as full ones, once for many products (begin and end of kernels.h).  Only rows that do not fill a tile need a
  * configuration of their own for a while, at the end of a product.
  *
- * The including file defines TILE_MULTIPLY(c, a, b), PART_TILES (tiles of the right side for one of the left), tile_ending and
- * finish_rows(ending, i, p, rows, panels, sums, row): rows [i, i + rows) of panels [p, p + panels) from sums, `row` bytes a row,
+ * The including file defines TILE_MULTIPLY(c, a, b), tile_ending and finish_rows(ending, i, p, rows, panels, sums, row): rows [i, i + rows) of panels [p, p + panels) from sums, `row` bytes a row,
  * to where they belong; 1 or 4 rows and 1 or 2 panels, constants. */
 #ifndef SEGRT_COMMON_TILES_H
 #define SEGRT_COMMON_TILES_H
@@ -58,9 +57,8 @@ typedef struct tile_sums {
     } while (0)
 #define STORE_SUM(tile, down, across) tile_store(tile, s.to + (down) * (TILE * s.row) + (across) * s.panel, s.row)
 #define LOAD_A(tile, down) tile_load(tile, a + (down) * (TILE * t->a_row), t->a_row)
-#define LOAD_B(tile, across) tile_load(tile, b + (size_t)(across) * t->b_panel + part * TILE_BYTES, LINE)
-#define EACH_LINE for (int l = 0; l < t->lines; l++, a += t->a_panel, b += PART_TILES * TILE_BYTES)
-#define EACH_PART for (int part = 0; part < PART_TILES; part++)
+#define LOAD_B(tile, across) tile_load(tile, b + (size_t)(across) * t->b_panel, LINE)
+#define EACH_LINE for (int l = 0; l < t->lines; l++, a += t->a_panel, b += TILE_BYTES)
 
 /* Two tiles of rows by two panels. */
 static inline void tile_square(const tile_product *t, const char *a, const char *b, tile_sums s)
@@ -74,15 +72,12 @@ static inline void tile_square(const tile_product *t, const char *a, const char 
     {
         LOAD_A(4, 0);
         LOAD_A(5, 1);
-        EACH_PART
-        {
-            LOAD_B(6, 0);
-            TILE_MULTIPLY(0, 4, 6);
-            TILE_MULTIPLY(2, 5, 6);
-            LOAD_B(7, 1);
-            TILE_MULTIPLY(1, 4, 7);
-            TILE_MULTIPLY(3, 5, 7);
-        }
+        LOAD_B(6, 0);
+        TILE_MULTIPLY(0, 4, 6);
+        TILE_MULTIPLY(2, 5, 6);
+        LOAD_B(7, 1);
+        TILE_MULTIPLY(1, 4, 7);
+        TILE_MULTIPLY(3, 5, 7);
     }
     STORE_SUM(0, 0, 0);
     STORE_SUM(1, 0, 1);
@@ -104,22 +99,19 @@ static inline __attribute__((always_inline)) void tile_row(const tile_product *t
     EACH_LINE
     {
         LOAD_A(4, 0);
-        EACH_PART
-        {
-            LOAD_B(6, 0);
-            TILE_MULTIPLY(0, 4, 6);
-            if (panels > 1) {
-                LOAD_B(7, 1);
-                TILE_MULTIPLY(1, 4, 7);
-            }
-            if (panels > 2) {
-                LOAD_B(6, 2);
-                TILE_MULTIPLY(2, 4, 6);
-            }
-            if (panels > 3) {
-                LOAD_B(7, 3);
-                TILE_MULTIPLY(3, 4, 7);
-            }
+        LOAD_B(6, 0);
+        TILE_MULTIPLY(0, 4, 6);
+        if (panels > 1) {
+            LOAD_B(7, 1);
+            TILE_MULTIPLY(1, 4, 7);
+        }
+        if (panels > 2) {
+            LOAD_B(6, 2);
+            TILE_MULTIPLY(2, 4, 6);
+        }
+        if (panels > 3) {
+            LOAD_B(7, 3);
+            TILE_MULTIPLY(3, 4, 7);
         }
     }
     STORE_SUM(0, 0, 0);
@@ -143,7 +135,6 @@ static inline __attribute__((always_inline)) void tile_column(const tile_product
     if (down > 3)
         BEGIN_SUM(3, 3, 0);
     EACH_LINE
-    EACH_PART
     {
         LOAD_B(6, 0);
         LOAD_A(4, 0);
@@ -174,7 +165,6 @@ static inline __attribute__((always_inline)) void tile_column(const tile_product
 #undef LOAD_A
 #undef LOAD_B
 #undef EACH_LINE
-#undef EACH_PART
 
 static void tile_multiply_block(const tile_product *t, int i, int p, int rows, int panels, tile_sums s)
 {

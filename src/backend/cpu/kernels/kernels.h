@@ -2,8 +2,7 @@
  * set and number type.  Steps (../step_*.c) are written once over such a table; tests/kernels walks all
  * tables that the machine can run and holds every function to plain loops in double.
  *
- * Operands: what a product reads: float, bfloat16 (with float accumulation), or float as a pair of bfloat16 parts,
- * `operand_bytes` each.
+ * Operands: what a product reads: float, or bfloat16 (with float accumulation), `operand_bytes` each.
  * Activations between products are operands too; sums, scores, the residual stream and statistics are
  * float.
  *
@@ -23,7 +22,8 @@ enum {
     PANEL = 16,
     LINE = 64,      /* bytes of a column group */
     FLOATS = 16,    /* floats of a column group */
-    LABEL_TAPS = 3, /* of a composed resize, along one axis */
+    LABEL_TAPS = 3,    /* of a composed resize, along one axis */
+    SMALL_SCORE = 100, /* 2^x neither overflows nor vanishes, not even summed up */
 };
 
 /* c = relu?(add + row_scale * (a b) + bias), every part optional. */
@@ -40,9 +40,23 @@ typedef struct gemm_args {
     ptrdiff_t add_row, add_panel;
     const float *row_scale; /* [m] or NULL */
     const float *bias;      /* [n rounded up to PANEL] or NULL */
-    float *exp_sums;        /* or [m][FLOATS]: c, row-major operands, becomes 2^ of all that, zero from n to n rounded up to k_unit, and the rows' sums
-                               (of what is stored, but for parts as they were before) are added here, spread over lanes; the results must be within 2^+-126 */
+    float *exp_sums;        /* or [m][FLOATS]: for `attend` within its table: c, row-major operands, becomes 2^ of all that, and the rows' sums of
+                               what is stored are added here, spread over lanes; the results must be within 2^+-126 */
 } gemm_args;
+
+/* One head of a block of tokens: sums [m][d rounded up to PANEL] of values under the weights 2^score, which themselves sum to
+ * `sum`; score = row_scale * (q k) + shift, both optional, less the row's maximum unless `small`. */
+typedef struct attend_args {
+    int m, keys, d;            /* m <= attend_rows */
+    const void *q;             /* [attend_rows][d] operands, row-major */
+    ptrdiff_t q_row;
+    const void *k, *v;         /* packed by pack_keys and pack_values */
+    const float *row_scale;    /* [m] or NULL */
+    const float *shift;        /* [keys rounded up to PANEL] or NULL */
+    bool small;                /* scores are within +-SMALL_SCORE: no maximum is needed */
+    float *sums, *sum;         /* [attend_rows][d rounded up to PANEL], [m] */
+    void *scratch;             /* [attend_bytes(d)], on a line */
+} attend_args;
 
 /* One level of the head below the first, as one quarter row needs it. */
 typedef struct merge_level {
@@ -76,14 +90,16 @@ typedef struct cpu_kernels {
     const char *name;          /* type, tile, level: "f32_6x16_avx2" */
     cpu_level level;
     segrt_precision precision;
-    bool parts;                /* float32 whose operands are two bfloat16 numbers each: for attention, beside a table of floats */
+    bool parts;                /* float32 whose attention multiplies sums of two bfloat16 numbers, 2^-17 of a factor */
     int operand_bytes;
     int k_unit;                /* operands are read up to k rounded up to this */
     int depthwise_bytes;       /* of one column group's weights */
     int tile_rows;             /* rows of a product that are done at once: multiples are best */
+    int head_unit;             /* widths of heads are multiples */
+    int attend_rows;           /* tokens of a call of `attend` */
 
     /* Around all products of a thread's piece of work, where they are not NULL: tiles are configured and released.  Tables of one
-     * session, and one of int8.h, share what these do: those of one of them serve for all (cpu_state.mix). */
+     * session, and one of int8.h, share what these do: those of one of them serve for all. */
     void (*begin)(void);
     void (*end)(void);
 
@@ -107,13 +123,16 @@ typedef struct cpu_kernels {
     /* f = x * rstd - offset, row-major floats. */
     void (*stage_norm)(const float *x, ptrdiff_t x_row, int m, int n, const float *offset, float eps, float *f, ptrdiff_t f_row);
 
-    /* One tile of a streaming softmax with base 2 over n columns of scores [m][s_row]: the rows' running maximum and sum, the
-     * factor by which older sums must shrink, and the weights as operands (zero up to n rounded up to k_unit; may overwrite the
-     * scores).  first: there is nothing older. */
-    void (*softmax)(const float *scores, ptrdiff_t s_row, int m, int n, bool first, float *maximum, float *sum, float *shrink,
-                    void *weights, ptrdiff_t w_row);
-    /* sum [m] of the lanes that exp_sums left. */
-    void (*sum_lanes)(const float *lanes, int m, float *sum);
+    /* Attention of one head.  Bytes of a packed panel of PANEL keys of d, and of PANEL columns of the values of all keys. */
+    size_t (*key_bytes)(int d);
+    size_t (*value_bytes)(int keys);
+    /* Element i of a packed panel's key: for observers. */
+    float (*key_at)(const void *panel, int i, int key);
+    /* As pack_rows and pack_columns, but in the order that `attend` reads; k0 is a multiple of 32. */
+    void (*pack_keys)(void *b, const float *src, ptrdiff_t src_row, int n, int d);
+    void (*pack_values)(void *b, size_t b_panel, const float *src, ptrdiff_t src_row, int n, int k0, int k1);
+    size_t (*attend_bytes)(int d); /* of scratch */
+    void (*attend)(const attend_args *args);
     /* Largest sum of squares of a row of operands [m][n], row-major. */
     float (*largest_square)(const void *x, ptrdiff_t x_row, int m, int n);
     /* x [m][n] *= scale by row. */

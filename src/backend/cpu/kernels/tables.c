@@ -3,7 +3,7 @@
 
 const cpu_kernels *const cpu_kernel_tables[] = {
 #if defined(__x86_64__)
-    &cpu_kernels_f32_avx512, &cpu_kernels_f32_avx2, &cpu_kernels_bf16_amx, &cpu_kernels_f32_amx, &cpu_kernels_bf16_avx512bf16,
+    &cpu_kernels_f32_amx, &cpu_kernels_f32_avx512, &cpu_kernels_f32_avx2, &cpu_kernels_bf16_amx, &cpu_kernels_bf16_avx512bf16,
     &cpu_kernels_bf16_avx512, &cpu_kernels_bf16_avx2,
 #elif defined(__aarch64__)
     &cpu_kernels_f32_neon, &cpu_kernels_bf16_neon,

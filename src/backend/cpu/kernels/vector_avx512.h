@@ -65,18 +65,4 @@ static inline v_pairs v_set_pairs(const uint16_t *p)
 static inline vf v_dot_pairs(v_pairs a, v_pairs b, vf sum) { return _mm512_dpbf16_ps(sum, a, b); }
 #endif
 
-/* Floats as two bfloat16 parts, the larger in the upper half; see common_operand.h. */
-static inline vf v_load_parts(const uint32_t *p)
-{
-    const __m512i both = _mm512_loadu_si512(p), upper = _mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000));
-    return _mm512_add_ps(_mm512_castsi512_ps(upper), _mm512_castsi512_ps(_mm512_slli_epi32(both, 16)));
-}
-static inline void v_store_parts(uint32_t *p, vf x)
-{
-    const __m512i half = _mm512_set1_epi32(0x8000), mask = _mm512_set1_epi32((int)0xffff0000);
-    const __m512i upper = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(x), half), mask);
-    const __m512i rest = _mm512_castps_si512(_mm512_sub_ps(x, _mm512_castsi512_ps(upper)));
-    _mm512_storeu_si512(p, _mm512_or_si512(upper, _mm512_srli_epi32(_mm512_add_epi32(rest, half), 16)));
-}
-
 #endif

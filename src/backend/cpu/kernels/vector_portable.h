@@ -88,31 +88,4 @@ static inline vf v_round_bf16(vf x)
     return v_load_bf16(kept);
 }
 
-/* Floats as two bfloat16 parts, the larger in the upper half; see common_operand.h. */
-static inline vf v_load_parts(const uint32_t *p)
-{
-    vf x;
-    for (int i = 0; i < VL; i++) {
-        const uint32_t upper = p[i] & 0xffff0000u, lower = p[i] << 16;
-        float a, b;
-        memcpy(&a, &upper, sizeof a);
-        memcpy(&b, &lower, sizeof b);
-        x[i] = a + b;
-    }
-    return x;
-}
-static inline void v_store_parts(uint32_t *p, vf x)
-{
-    for (int i = 0; i < VL; i++) {
-        float number = x[i], larger;
-        uint32_t bits, upper;
-        memcpy(&bits, &number, sizeof bits);
-        upper = (bits + 0x8000) & 0xffff0000u;
-        memcpy(&larger, &upper, sizeof larger);
-        number -= larger;
-        memcpy(&bits, &number, sizeof bits);
-        p[i] = upper | (bits + 0x8000) >> 16;
-    }
-}
-
 #endif

@@ -6,7 +6,7 @@ static void check_merge(const cpu_kernels *k)
     enum { WIDTH = 13 };
     static const int from[3] = {7, 4, 1};
     merge_level levels[3];
-    guarded top[3], bottom[3], out = guarded_open(WIDTH * LINE), bias = floats(FLOATS), line = guarded_open(12 * LINE);
+    guarded top[3], bottom[3], out = guarded_open(WIDTH * LINE), bias = floats(FLOATS), line = guarded_open(2 * 12 * LINE);
     int32_t left[3][WIDTH];
     float across[3][WIDTH];
     for (int l = 0; l < 3; l++) {

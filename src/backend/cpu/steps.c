@@ -13,7 +13,7 @@ void linear(const cpu_kernels *k, const packed_linear *w, const void *a, ptrdiff
 
 size_t merge_line_floats(const network_shape *shape)
 {
-    return (size_t)(shape->stage[1].w + shape->stage[2].w + shape->stage[3].w) * FLOATS;
+    return (size_t)(shape->stage[1].w + shape->stage[2].w + shape->stage[3].w) * 2 * FLOATS;
 }
 
 void merge_columns(const step_run *job, int picture, int y, int x0, int count, int group, const float *bias, float *line, float *out)
@@ -30,6 +30,11 @@ void merge_columns(const step_run *job, int picture, int y, int x0, int count, i
         levels[i - 1] = (merge_level){.top = level + (size_t)top * (size_t)at->w * FLOATS, .bottom = level + (size_t)bottom * (size_t)at->w * FLOATS,
                                       .weight = (float)(row - top), .w = at->w, .from = left[0], .to = least(left[count - 1] + 2, at->w),
                                       .left = left, .across = job->plan->across[i] + x0};
+        const ptrdiff_t next = (ptrdiff_t)at->h * at->w * FLOATS; /* of the next group: other pages, that no prefetcher finds */
+        for (int x = levels[i - 1].from * FLOATS; x < levels[i - 1].to * FLOATS; x += FLOATS) {
+            __builtin_prefetch(levels[i - 1].top + next + x);
+            __builtin_prefetch(levels[i - 1].bottom + next + x);
+        }
     }
     job->cpu->k->merge(levels, count, bias, line, out);
 }

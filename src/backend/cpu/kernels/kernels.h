@@ -146,7 +146,8 @@ typedef struct cpu_kernels {
     /* Packs a column group's weights [10][L], nine taps, then the bias, into depthwise_bytes, a multiple of a line. */
     void (*pack_depthwise)(void *to, const float *weights);
 
-    /* One column group of one quarter row: out [width][FLOATS] = sum of the levels upsampled, + bias [FLOATS] where set. */
+    /* One column group of one quarter row: out [width][FLOATS] = sum of the levels upsampled, + bias [FLOATS] where set.
+     * line: scratch, two vectors of FLOATS for each column of the levels. */
     void (*merge)(const merge_level levels[3], int width, const float *bias, float *line, float *out);
     /* Labels of output rows [y0, y1). */
     void (*label)(const label_args *args);

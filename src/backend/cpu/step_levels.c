@@ -45,28 +45,32 @@ void level_plan(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step)
     step_split(cpu, plan, step, at->h * at->w, 4, 24, 24);
 }
 
-/* level f of m tokens to blocked floats or operands, on `add` where it is set. */
-void level_product(const cpu_state *cpu, int stage, const float *f, int m, void *f_scratch, void *inner_scratch, gemm_args to)
+const void *level_operands(const cpu_state *cpu, int stage, const float *f, int m, void *f_scratch, void *inner_scratch, ptrdiff_t *row)
 {
     const cpu_kernels *k = cpu->k;
-    const packed_linear *inner = &cpu->packed.inner[stage], *level = &cpu->packed.level[stage];
-    ptrdiff_t row;
-    const void *a = as_operands(k, f, m, cpu->net->stages[stage].width, f_scratch, &row);
-    if (inner->b) {
-        const ptrdiff_t width = round_up(inner->n, lanes_of(k));
-        k->gemm(&(gemm_args){.m = m, .n = (int)width, .k = inner->k, .a = a, .a_row = row, .a_panel = lanes_of(k), .b = inner->b,
-                             .b_panel = inner->b_panel, .c = inner_scratch, .c_row = width, .c_panel = lanes_of(k), .narrow = true,
-                             .relu = true, .bias = inner->bias});
-        a = inner_scratch;
-        row = width;
-    }
+    const packed_linear *inner = &cpu->packed.inner[stage];
+    const void *a = as_operands(k, f, m, cpu->net->stages[stage].width, f_scratch, row);
+    if (!inner->b)
+        return a;
+    const ptrdiff_t width = round_up(inner->n, lanes_of(k));
+    k->gemm(&(gemm_args){.m = m, .n = (int)width, .k = inner->k, .a = a, .a_row = *row, .a_panel = lanes_of(k), .b = inner->b,
+                         .b_panel = inner->b_panel, .c = inner_scratch, .c_row = width, .c_panel = lanes_of(k), .narrow = true,
+                         .relu = true, .bias = inner->bias});
+    *row = width;
+    return inner_scratch;
+}
+
+void level_product(const cpu_state *cpu, int stage, const void *a, ptrdiff_t row, int m, int n0, int n, gemm_args to)
+{
+    const cpu_kernels *k = cpu->k;
+    const packed_linear *level = &cpu->packed.level[stage];
     to.m = m;
-    to.n = round_up(level->n, to.narrow ? lanes_of(k) : FLOATS);
+    to.n = n;
     to.k = level->k;
     to.a = a;
     to.a_row = row;
     to.a_panel = lanes_of(k);
-    to.b = level->b;
+    to.b = (const char *)level->b + (size_t)(n0 / PANEL) * level->b_panel;
     to.b_panel = level->b_panel;
     k->gemm(&to);
 }
@@ -81,7 +85,11 @@ void level_run(const step_run *job, void *workspace, int piece)
     step_band(job, piece, tokens, &picture, &begin, &end);
     const float *f = step_in(job, (tensor_role)(ROLE_F + stage), picture);
     float *level = step_out(job, (tensor_role)(ROLE_LEVEL + stage), picture);
-    for (int t = begin; t < end; t += BLOCK)
-        level_product(job->cpu, stage, f + (size_t)t * (size_t)c, least(BLOCK, end - t), s.f, s.inner,
+    for (int t = begin; t < end; t += BLOCK) {
+        const int m = least(BLOCK, end - t);
+        ptrdiff_t row;
+        const void *a = level_operands(job->cpu, stage, f + (size_t)t * (size_t)c, m, s.f, s.inner, &row);
+        level_product(job->cpu, stage, a, row, m, 0, round_up(job->cpu->net->head.width, FLOATS),
                       (gemm_args){.c = level + (size_t)t * FLOATS, .c_row = FLOATS, .c_panel = (ptrdiff_t)tokens * FLOATS});
+    }
 }

@@ -108,13 +108,14 @@ void merge_run(const step_run *job, void *workspace, int piece)
     int picture, begin, end;
     step_band(job, piece, at->h, &picture, &begin, &end);
     const float *first = step_in(job, ROLE_LEVEL, picture);
-    for (int y = begin; y < end; y++)
+    for (int y = begin; y < end; y++) {
+        merge_source source = merge_open(job, picture, y, 0, at->w);
         for (int c0 = 0; c0 < width; c0 += lanes) {
-            for (int c = 0; c < lanes; c += FLOATS) {
+            for (int c = 0; c < lanes; c += FLOATS, merge_next_group(&source, false)) {
                 const int group = (c0 + c) / FLOATS;
                 const bool there = c0 + c < width;
                 if (there)
-                    merge_columns(job, picture, y, 0, at->w, group, cpu->packed.head_bias + group * FLOATS, line, part);
+                    k->merge(source.levels, at->w, cpu->packed.head_bias + group * FLOATS, line, part);
                 const float *level = first + ((size_t)(there ? group : 0) * (size_t)tokens + (size_t)(y * at->w)) * FLOATS;
                 for (int i = 0; i < at->w * FLOATS; i++) {
                     const float value = there ? part[i] + level[i] : 0;
@@ -124,6 +125,7 @@ void merge_run(const step_run *job, void *workspace, int piece)
             k->operands(sum, lanes, at->w, lanes, NULL,
                         (char *)step_out(job, ROLE_MERGED, picture) + ((size_t)(c0 / lanes) * (size_t)tokens + (size_t)(y * at->w)) * LINE, lanes);
         }
+    }
 }
 
 void classify_plan(const cpu_state *cpu, const cpu_plan *plan, cpu_step *step)

@@ -16,27 +16,36 @@ size_t merge_line_floats(const network_shape *shape)
     return (size_t)(shape->stage[1].w + shape->stage[2].w + shape->stage[3].w) * 2 * FLOATS;
 }
 
-void merge_columns(const step_run *job, int picture, int y, int x0, int count, int group, const float *bias, float *line, float *out)
+merge_source merge_open(const step_run *job, int picture, int y, int x0, int count)
 {
     const network_shape *shape = &job->plan->shape;
-    merge_level levels[3];
+    merge_source s;
     for (int i = 1; i < STAGES; i++) {
         const stage_shape *at = &shape->stage[i];
         double row = (y + 0.5) * at->h / shape->stage[0].h - 0.5; /* bilinear, align_corners = false */
         row = row < 0 ? 0 : row;
         const int top = least((int)row, at->h - 1), bottom = least(top + 1, at->h - 1);
-        const float *level = (const float *)step_in(job, (tensor_role)(ROLE_LEVEL + i), picture) + (size_t)group * (size_t)at->h * (size_t)at->w * FLOATS;
+        const float *level = step_in(job, (tensor_role)(ROLE_LEVEL + i), picture);
         const int32_t *left = job->plan->left[i] + x0;
-        levels[i - 1] = (merge_level){.top = level + (size_t)top * (size_t)at->w * FLOATS, .bottom = level + (size_t)bottom * (size_t)at->w * FLOATS,
-                                      .weight = (float)(row - top), .w = at->w, .from = left[0], .to = least(left[count - 1] + 2, at->w),
-                                      .left = left, .across = job->plan->across[i] + x0};
-        const ptrdiff_t next = (ptrdiff_t)at->h * at->w * FLOATS; /* of the next group: other pages, that no prefetcher finds */
-        for (int x = levels[i - 1].from * FLOATS; x < levels[i - 1].to * FLOATS; x += FLOATS) {
-            __builtin_prefetch(levels[i - 1].top + next + x);
-            __builtin_prefetch(levels[i - 1].bottom + next + x);
+        s.levels[i - 1] = (merge_level){.top = level + (size_t)top * (size_t)at->w * FLOATS, .bottom = level + (size_t)bottom * (size_t)at->w * FLOATS,
+                                        .weight = (float)(row - top), .w = at->w, .from = left[0], .to = least(left[count - 1] + 2, at->w),
+                                        .left = left, .across = job->plan->across[i] + x0};
+        s.group[i - 1] = (ptrdiff_t)at->h * at->w * FLOATS;
+    }
+    return s;
+}
+
+void merge_next_group(merge_source *source, bool fetch)
+{
+    for (int l = 0; l < 3; l++) {
+        merge_level *level = &source->levels[l];
+        level->top += source->group[l];
+        level->bottom += source->group[l];
+        for (int x = level->from; fetch && x < level->to; x++) { /* each group is in pages of its own, which no prefetcher foresees */
+            __builtin_prefetch(level->top + x * FLOATS);
+            __builtin_prefetch(level->bottom + x * FLOATS);
         }
     }
-    job->cpu->k->merge(levels, count, bias, line, out);
 }
 
 void store_logits(const step_run *job, int p, int y, const float *row)

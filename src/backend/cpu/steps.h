@@ -30,12 +30,19 @@ void ffn_depthwise(const step_run *job, const ffn_tiling *t, const void *ring, i
 /* Whether a block's Mix-FFN runs on 8-bit integers. */
 bool int8_ffn(const cpu_state *cpu, operation first);
 
-/* level f of m tokens into `to` (c, its strides, narrow, relu, add, bias); the rest of `to` is filled in. */
-void level_product(const cpu_state *cpu, int stage, const float *f, int m, void *f_scratch, void *inner_scratch, gemm_args to);
+/* f of m tokens as the left side of a level's product, with the inner product behind it where the head has one; scratch for both. */
+const void *level_operands(const cpu_state *cpu, int stage, const float *f, int m, void *f_scratch, void *inner_scratch, ptrdiff_t *row);
+/* A level's columns [n0, n0 + n) of m tokens into `to` (c, its strides, narrow, relu, add, bias); the rest of `to` is filled in. */
+void level_product(const cpu_state *cpu, int stage, const void *a, ptrdiff_t row, int m, int n0, int n, gemm_args to);
 
-/* Levels 1 to 3 upsampled and added, columns [x0, x0 + count) of quarter row y of one picture, one column group; `line` is
- * scratch [merge_line_floats].  bias [FLOATS] or NULL. */
-void merge_columns(const step_run *job, int picture, int y, int x0, int count, int group, const float *bias, float *line, float *out);
+/* What quarter row y, columns [x0, x0 + count), reads of levels 1 to 3 of a picture; of the first column group.  Others are a level's
+ * `group` numbers further. */
+typedef struct merge_source {
+    merge_level levels[3];
+    ptrdiff_t group[3];
+} merge_source;
+merge_source merge_open(const step_run *job, int picture, int y, int x0, int count);
+void merge_next_group(merge_source *source, bool fetch); /* fetch: ask the cache for it */
 size_t merge_line_floats(const network_shape *shape);
 
 #endif

@@ -221,6 +221,7 @@ typedef struct segrt_build_options {
 
 /* Folds the model's weights, and measures the means of stage outputs on a small drawn picture (docs/numerics.md: centring);
  * the model may be closed afterwards.  `options` may be NULL.
+ * An engine for one height and width alone prepares pictures to that size, whatever the model says (sliding windows of it stay).
  * SEGRT_INT8 runs the calibration pictures in float32 to find the scales of 8-bit inputs, then measures what each block's integers
  * bring to the logits: blocks that bring too much stay wider.  Without pictures: ARGUMENT. */
 SEGRT_API segrt_status segrt_engine_build(segrt_engine **out, const segrt_model *model, const segrt_build_options *options, segrt_error *error);

@@ -159,6 +159,19 @@ static segrt_status describe_model(segrt_engine *engine, const segrt_model *mode
     return SEGRT_OK;
 }
 
+/* An engine for one size alone is given pictures of that size, unless it slides windows of it. */
+static void fix_size(segrt_engine *engine)
+{
+    const segrt_build_options *o = &engine->profile;
+    segrt_preprocessing *p = &engine->preprocessing;
+    if (!o->max.h || o->min.h != o->max.h || o->min.w != o->max.w || (p->window == o->max.h && p->window == o->max.w))
+        return;
+    p->resize = SEGRT_RESIZE_EXACT;
+    p->width = o->max.w;
+    p->height = o->max.h;
+    p->window = p->stride = 0;
+}
+
 /* One precision for all operations; in an int8 engine bfloat16 for those that calibration does not choose. */
 static segrt_status choose_settings(segrt_engine *engine, segrt_error *error)
 {
@@ -193,7 +206,8 @@ segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, co
     o.calibration = NULL;
     o.calibration_count = 0;
     if (o.precision == SEGRT_INT8 && (!pictures || !picture_count))
-        return fail_with(error, SEGRT_ARGUMENT, "int8 needs pictures to measure its scales on: segrt build MODEL --precision int8 --calibrate FOLDER");
+        return fail_with(error, SEGRT_ARGUMENT,
+                         "int8 needs pictures to measure its scales on: segrt build MODEL --precision int8 --calibrate FOLDER");
     segrt_engine *engine = memory_get_cleared(1, sizeof *engine);
     if (!engine)
         return fail_memory(error, sizeof *engine, "an engine");
@@ -209,6 +223,8 @@ segrt_status engine_build_width(segrt_engine **out, const segrt_model *model, co
             status = fail_memory(error, 1, "the command line");
     }
     engine->profile = o;
+    if (!status)
+        fix_size(engine);
     if (!status)
         status = choose_settings(engine, error);
     if (!status && engine->net->classes)

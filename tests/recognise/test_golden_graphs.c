@@ -199,6 +199,7 @@ static void what_a_graph_does_around_the_network_is_told(void **state)
         assert_int_equal(g->windows, rows[i].windows);
         assert_int_equal(g->labels, rows[i].labels);
         assert_int_equal(g->full_size, rows[i].full_size);
+        assert_int_equal(m->preprocessing.width, rows[i].h && rows[i].w ? rows[i].w : 512); /* pictures of the size that it takes */
         assert_true(g->unit == 0 && !g->align_corners);
         assert_true(strncmp(g->producer, "pytorch 2.", 10) == 0);
         segrt_model_close(m);

@@ -113,7 +113,7 @@ static bool load_picture(drawn *t, side *by, const char *path, segrt_shape shape
     segrt_error error = {0};
     segrt_preprocessing p = {.size = sizeof p};
     const uint8_t *pixels;
-    int w, h;
+    int w = 0, h = 0;
     segrt_engine_preprocessing(by->t.engine, &p);
     if (shape.h) {
         p.resize = SEGRT_RESIZE_EXACT;

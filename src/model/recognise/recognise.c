@@ -14,7 +14,7 @@
  * from the size that it was traced at. */
 static const int64_t trial_sizes[2][3] = {{2, 64, 96}, {1, 128, 64}}; /* n, h, w */
 
-enum { MOST_WINDOWS = 4096, NODE_LIMIT = 100000, VALUE_LIMIT = 400000 };
+enum { MOST_WINDOWS = 4096, LARGEST_SIDE = 16384 /* of pictures as they are prepared */, NODE_LIMIT = 100000, VALUE_LIMIT = 400000 };
 
 bool recognise_sniff(const void *data, size_t size)
 {
@@ -308,6 +308,12 @@ static segrt_status describe(segrt_model *m, const trial *t, segrt_error *error)
 {
     m->family = t->tail.align_corners ? "smp" : "onnx";
     m->preprocessing = model_preprocessing_default(m->family, m->class_count, NULL);
+    if (t->declared[2] && t->declared[3] && t->declared[2] <= LARGEST_SIDE &&
+        t->declared[3] <= LARGEST_SIDE) { /* the file takes this size alone */
+        m->preprocessing.resize = SEGRT_RESIZE_EXACT;
+        m->preprocessing.height = (int32_t)t->declared[2];
+        m->preprocessing.width = (int32_t)t->declared[3];
+    }
     segrt_status status = take_surroundings(m, t, error);
     if (status == SEGRT_OK && t->tail.window[0])
         status = take_windows(m, &t->tail, error);

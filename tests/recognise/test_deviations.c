@@ -180,9 +180,27 @@ static void a_size_baked_in_by_the_exporter_is_told(void **state)
     edit_close(e);
     segrt_error error;
     assert_null(open_file(&error));
-    if (!strstr(error.message, "at 2 x 3 x 64 x 96, which the input's open dimensions allow: Reshape 'stage1.block0.ffn.image'") ||
+    if (!strstr(error.message, "at 1 x 3 x 64 x 96, which the input's open dimensions allow: Reshape 'stage1.block0.ffn.image'") ||
         !strstr(error.message, "baked in the size"))
         fail_msg("%s", error.message);
+}
+
+/* What torch.export makes of open dimensions where it traced one picture. */
+static void a_batch_of_one_baked_in_is_taken(void **state)
+{
+    (void)state;
+    write_file(17, (segrt_shape){0, 0, 0}, &(const random_model){.seed = 3});
+    edit *e = edit_open(path);
+    edit_shape(e, "one", 3, (const int64_t[]){1, -1, 8});
+    edit_find(e, "stage1.block0.attention.context.joined")->inputs[1] = "one";
+    edit_write(e, path);
+    edit_close(e);
+    segrt_error error;
+    segrt_model *model = open_file(&error);
+    if (!model)
+        fail_msg("%s", error.message);
+    assert_int_equal(model->stages[0].depth, 2);
+    segrt_model_close(model);
 }
 
 /* ----------------------------------------------------------------------------------- parameters */
@@ -239,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deviations_are_refused_by_name),
         cmocka_unit_test(a_size_baked_in_by_the_exporter_is_told),
+        cmocka_unit_test(a_batch_of_one_baked_in_is_taken),
         cmocka_unit_test(eps_is_read_from_the_graph),
         cmocka_unit_test(scale_heads_widths_reductions_and_order_are_read_from_the_graph),
     };

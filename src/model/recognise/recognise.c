@@ -190,26 +190,9 @@ static segrt_status walk_all(trial *t, walk *w, segrt_error *error)
     return walk_tail(w, networks, count, &t->tail);
 }
 
-/* Some exporters leave dimensions open and bake the size that they traced into a Reshape all the same. */
-static segrt_status fold_at(trial *t, segrt_error *error)
-{
-    segrt_error cause = {0};
-    const int64_t *d = t->input;
-    const segrt_status status = onnx_graph_fold(t->graph, d, &cause);
-    if (status == SEGRT_OK)
-        return SEGRT_OK;
-    if (!t->open || status == SEGRT_NO_MEMORY)
-        return fail_at(error, status, cause.offset, "%s", cause.message);
-    return fail_at(error, status, cause.offset,
-                   "at %lld x %lld x %lld x %lld, which the input's open dimensions allow: %s. If the exporter baked in the size that it "
-                   "traced, export with fixed dimensions",
-                   (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3], cause.message);
-}
-
-static segrt_status run_trial(trial *t, const file_map *file, const char *folder, const int64_t sizes[3], segrt_error *error)
+static segrt_status open_at(trial *t, const file_map *file, const char *folder, const int64_t sizes[3], segrt_error *error)
 {
     const onnx_limits limits = {.nodes = NODE_LIMIT, .values = VALUE_LIMIT};
-    walk w;
     segrt_status status = onnx_graph_open(&t->graph, file, folder, &limits, error);
     if (status == SEGRT_OK)
         status = refuse_known(t->graph, error);
@@ -217,8 +200,38 @@ static segrt_status run_trial(trial *t, const file_map *file, const char *folder
         t->nodes = t->graph->node_count;
     if (status == SEGRT_OK)
         status = choose_input(t, sizes, error);
+    return status == SEGRT_OK ? onnx_graph_fold(t->graph, t->input, error) : status;
+}
+
+/* Some exporters leave dimensions open and bake what they traced into a Reshape all the same.  A batch of one is the
+ * network all the same: torch.export makes one of a traced batch of one, whatever dimensions are named. */
+static segrt_status open_as_far_as_it_is(trial *t, const file_map *file, const char *folder, const int64_t sizes[3], segrt_error *error)
+{
+    segrt_error cause = {0};
+    segrt_status status = open_at(t, file, folder, sizes, &cause);
+    if (status != SEGRT_OK && status != SEGRT_NO_MEMORY && t->open && !t->declared[0] && sizes[0] > 1) {
+        const int64_t one[] = {1, sizes[1], sizes[2]};
+        onnx_graph_close(t->graph);
+        t->graph = NULL;
+        cause = (segrt_error){0};
+        status = open_at(t, file, folder, one, &cause);
+    }
     if (status == SEGRT_OK)
-        status = fold_at(t, error);
+        return SEGRT_OK;
+    if (cause.file[0] == '\0' && t->open && status != SEGRT_NO_MEMORY)
+        return fail_at(error, status, cause.offset,
+                       "at %lld x %lld x %lld x %lld, which the input's open dimensions allow: %s. If the exporter baked in the size that it "
+                       "traced, export with fixed dimensions",
+                       (long long)t->input[0], (long long)t->input[1], (long long)t->input[2], (long long)t->input[3], cause.message);
+    if (error && error->status == SEGRT_OK)
+        *error = cause; /* with the file that it names, which may be external data */
+    return status;
+}
+
+static segrt_status run_trial(trial *t, const file_map *file, const char *folder, const int64_t sizes[3], segrt_error *error)
+{
+    walk w;
+    segrt_status status = open_as_far_as_it_is(t, file, folder, sizes, error);
     if (status == SEGRT_OK)
         status = canon_open(&t->c, t->graph, &t->scratch, &t->model->memory, error);
     if (status == SEGRT_OK)

@@ -1,11 +1,15 @@
 # A kernel's file name says its instruction set: .../avx2.c or ..._avx2.c.  Such a file alone is compiled with those
 # flags, holds kernels only, and is entered only after the CPU was asked.
 set(SEGRT_ISA_avx2 -mavx2 -mfma -mf16c)
+set(SEGRT_ISA_avxvnni ${SEGRT_ISA_avx2} -mavxvnni)
 set(SEGRT_ISA_avx512 ${SEGRT_ISA_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
-set(SEGRT_ISA_avx512bf16 ${SEGRT_ISA_avx512} -mavx512bf16 -mavx512vnni)
+set(SEGRT_ISA_avx512vnni ${SEGRT_ISA_avx512} -mavx512vnni)
+set(SEGRT_ISA_avx512bf16 ${SEGRT_ISA_avx512vnni} -mavx512bf16)
 set(SEGRT_ISA_avx512fp16 ${SEGRT_ISA_avx512bf16} -mavx512fp16)
 set(SEGRT_ISA_amx ${SEGRT_ISA_avx512fp16} -mavx512vbmi -mamx-tile -mamx-bf16 -mamx-int8)
 set(SEGRT_ISA_neon "")
+set(SEGRT_ISA_neondot -march=armv8.2-a+dotprod)
+set(SEGRT_ISA_neonbf16 -march=armv8.2-a+dotprod+bf16)
 
 # Applies the flags to the sources of a target and drops files of other architectures.
 function(segrt_isa_sources variable)
@@ -14,7 +18,7 @@ function(segrt_isa_sources variable)
     get_filename_component(name ${source} NAME_WE)
     string(REGEX REPLACE "^.*_" "" isa ${name})
     if(DEFINED SEGRT_ISA_${isa})
-      if(isa STREQUAL "neon")
+      if(isa MATCHES "^neon")
         set(fits "aarch64|arm64")
       else()
         set(fits "x86_64|AMD64")

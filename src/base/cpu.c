@@ -1,7 +1,7 @@
 /* cpu: see cpu.h.
  *
  * Source: Intel SDM vol. 2A CPUID, vol. 1 chapter 13 (XCR0) and 18 (AMX); AMD APM vol. 3 appendix E;
- * Linux Documentation/arch/x86/xstate.rst (ARCH_REQ_XCOMP_PERM). */
+ * Linux Documentation/arch/x86/xstate.rst (ARCH_REQ_XCOMP_PERM), arch/arm64/elf_hwcaps.rst. */
 #include "base/cpu.h"
 
 #include <string.h>
@@ -10,11 +10,14 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 static const char *const names[CPU_LEVELS] = {
-    [CPU_PORTABLE] = "portable",     [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512BF16] = "avx512bf16",
-    [CPU_AVX512FP16] = "avx512fp16", [CPU_AMX] = "amx",   [CPU_NEON] = "neon",
+    [CPU_PORTABLE] = "portable",     [CPU_AVX2] = "avx2",             [CPU_AVXVNNI] = "avxvnni",       [CPU_AVX512] = "avx512",
+    [CPU_AVX512VNNI] = "avx512vnni", [CPU_AVX512BF16] = "avx512bf16", [CPU_AVX512FP16] = "avx512fp16", [CPU_AMX] = "amx",
+    [CPU_NEON] = "neon",             [CPU_NEONDOT] = "neondot",       [CPU_NEONBF16] = "neonbf16",
 };
 
 const char *cpu_level_name(cpu_level level) { return (unsigned)level < CPU_LEVELS ? names[level] : "unknown"; }
@@ -53,12 +56,17 @@ unsigned cpu_levels(void)
     if (!all_of(c1, FMA | F16C) || !(b7 & AVX2) || !all_of((uint32_t)saved, REGISTERS_AVX))
         return levels;
     levels |= 1u << CPU_AVX2;
+    const uint32_t avx_vnni = 1u << 4, vnni = 1u << 11, bf16 = 1u << 5;
+    if (a71 & avx_vnni)
+        levels |= 1u << CPU_AVXVNNI;
     const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
     if (!all_of(b7, avx512) || !all_of((uint32_t)saved, REGISTERS_AVX512))
         return levels;
     levels |= 1u << CPU_AVX512;
-    const uint32_t vnni = 1u << 11, bf16 = 1u << 5;
-    if (!(c7 & vnni) || !(a71 & bf16))
+    if (!(c7 & vnni))
+        return levels;
+    levels |= 1u << CPU_AVX512VNNI;
+    if (!(a71 & bf16))
         return levels;
     levels |= 1u << CPU_AVX512BF16;
     if (!(d7 & 1u << 23))
@@ -70,16 +78,25 @@ unsigned cpu_levels(void)
     return levels;
 }
 
-#else
+#elif defined(__aarch64__)
 
 unsigned cpu_levels(void)
 {
-#if defined(__aarch64__)
-    return 1u << CPU_PORTABLE | 1u << CPU_NEON; /* part of the base architecture */
-#else
-    return 1u << CPU_PORTABLE;
+    unsigned levels = 1u << CPU_PORTABLE | 1u << CPU_NEON; /* part of the base architecture */
+#if defined(__linux__)
+    const unsigned long dot = 1ul << 20, bf16 = 1ul << 14; /* HWCAP_ASIMDDP, HWCAP2_BF16 */
+    if (!(getauxval(AT_HWCAP) & dot))
+        return levels;
+    levels |= 1u << CPU_NEONDOT;
+    if (getauxval(AT_HWCAP2) & bf16)
+        levels |= 1u << CPU_NEONBF16;
 #endif
+    return levels;
 }
+
+#else
+
+unsigned cpu_levels(void) { return 1u << CPU_PORTABLE; }
 
 #endif
 
@@ -93,7 +110,8 @@ segrt_status cpu_limit(unsigned *levels, const char *name, segrt_error *error)
             return SEGRT_OK;
         }
     return fail_with(error, SEGRT_ARGUMENT,
-                     "SEGRT_CPU=%.40s: not a level; give portable, avx2, avx512, avx512bf16, avx512fp16, amx or neon", name);
+                     "SEGRT_CPU=%.40s: not a level; give portable, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx, neon, neondot or neonbf16",
+                     name);
 }
 
 cpu_level cpu_highest(unsigned levels)

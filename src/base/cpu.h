@@ -2,7 +2,7 @@
  * chooses its kernels by it.
  *
  * A level is a set of instructions that a kernel file is compiled for (cmake/isa.cmake).  A level is
- * present only where the processor has all of it and of those below, and the operating system saves its registers. */
+ * present only where the processor has all of it and the operating system saves its registers. */
 #ifndef SEGRT_BASE_CPU_H
 #define SEGRT_BASE_CPU_H
 
@@ -11,11 +11,15 @@
 typedef enum cpu_level {
     CPU_PORTABLE,
     CPU_AVX2,       /* AVX2, FMA, F16C */
+    CPU_AVXVNNI,    /* VNNI of 256 bits; levels above need not have it */
     CPU_AVX512,     /* F, BW, VL, DQ */
-    CPU_AVX512BF16, /* bf16, VNNI */
+    CPU_AVX512VNNI,
+    CPU_AVX512BF16,
     CPU_AVX512FP16,
     CPU_AMX,        /* tile, bf16, int8; with AVX-512 VBMI */
     CPU_NEON,
+    CPU_NEONDOT,    /* sdot */
+    CPU_NEONBF16,   /* bf16 */
     CPU_LEVELS
 } cpu_level;
 

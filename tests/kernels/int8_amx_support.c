@@ -5,4 +5,4 @@
 
 extern const cpu_kernels cpu_kernels_bf16_amx_emulated;
 extern const int8_kernels int8_kernels_amx_emulated;
-const int8_kernels int8_kernels_amx_emulated = INT8_TABLE("int8_32x32_amx_emulated", &cpu_kernels_bf16_amx_emulated);
+const int8_kernels int8_kernels_amx_emulated = INT8_TABLE("int8_32x32_amx_emulated", CPU_PORTABLE, &cpu_kernels_bf16_amx_emulated);

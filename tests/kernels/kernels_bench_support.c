@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/int8.h"
 #include "kernels/kernels_bench_support.h"
 
 static int lanes_of(const cpu_kernels *k) { return LINE / k->operand_bytes; }
@@ -19,12 +19,16 @@ typedef struct timing {
     const cpu_kernels *k;
     gemm_args g;
     attend_args a;
+    const int8_kernels *q;
+    int8_args integers;
     float *x, *y, *weights;
     int n;
 } timing;
 
 static void run_gemm(const timing *t) { t->k->gemm(&t->g); }
 static void run_attend(const timing *t) { t->k->attend(&t->a); }
+static void run_int8(const timing *t) { t->q->gemm(&t->integers); }
+static void run_quantise(const timing *t) { t->q->quantise_blocked(t->x, t->n * lanes_of(t->q->base), t->n, t->integers.k, 1, t->y, t->integers.k); }
 static void run_depthwise(const timing *t)
 {
     const void *const rows[3] = {t->x, t->x + 4096, t->x + 8192};
@@ -90,6 +94,29 @@ static void measure(const cpu_kernels *k)
     kernels_end(k);
 }
 
+static void measure_int8(const int8_kernels *q)
+{
+    enum { ROOM = 1 << 18, TOKENS = 96, CHANNELS = 512 };
+    static float memory[2][ROOM];
+    static _Alignas(64) char packed[1 << 21];
+    static const float scale[CHANNELS];
+    kernels_begin(q->base);
+    timing t = {.q = q, .x = memory[0], .y = memory[1], .n = TOKENS};
+    for (size_t i = 0; i < sizeof measured / sizeof *measured; i++) {
+        const int m = measured[i].m, n = measured[i].n, inner = measured[i].k;
+        if (strncmp(measured[i].what, "fc", 2) != 0)
+            continue;
+        t.integers = (int8_args){.m = m, .n = n, .k = inner, .a = memory[0], .a_row = (inner + 63) / 64 * 64, .b = packed, .b_panel = q->panel_bytes(inner),
+                                 .scale = scale, .c = memory[1], .c_row = n, .c_panel = FLOATS};
+        const double each = best_time(&t, run_int8);
+        printf("%s,gemm %s,%dx%dx%d,%.3f,us,%.1f,GMAC/s\n", q->name, measured[i].what, m, n, inner, each * 1e6, (double)m * n * inner / each / 1e9);
+    }
+    t.integers.k = CHANNELS;
+    const double each = best_time(&t, run_quantise);
+    printf("%s,gelu's results to integers,%dx%d,%.3f,us,%.2f,G/s\n", q->name, TOKENS, CHANNELS, each * 1e6, TOKENS * CHANNELS / each / 1e9);
+    kernels_end(q->base);
+}
+
 void kernels_measure(void)
 {
     const unsigned levels = cpu_levels();
@@ -97,4 +124,7 @@ void kernels_measure(void)
     for (size_t i = 0; i < cpu_kernel_table_count; i++)
         if (levels >> cpu_kernel_tables[i]->level & 1)
             measure(cpu_kernel_tables[i]);
+    for (size_t i = 0; i < int8_kernel_table_count; i++)
+        if (levels >> int8_kernel_tables[i]->level & 1)
+            measure_int8(int8_kernel_tables[i]);
 }

@@ -31,7 +31,7 @@ static void for_tables(void (*check)(const int8_kernels *q))
 {
     const unsigned levels = cpu_levels();
     for (size_t i = 0; i < int8_kernel_table_count; i++)
-        if (levels >> int8_kernel_tables[i]->base->level & 1)
+        if (levels >> int8_kernel_tables[i]->level & 1)
             for_table(check, int8_kernel_tables[i]);
     for_table(check, &int8_kernels_amx_emulated);
 }

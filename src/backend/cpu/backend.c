@@ -45,7 +45,7 @@ static const int8_kernels *choose_int8(const network *net, unsigned levels)
 {
     for (size_t i = 0; i < int8_kernel_table_count; i++) {
         const int8_kernels *q = int8_kernel_tables[i];
-        if (levels >> q->base->level & 1 && units_fit(net, q->base))
+        if (levels >> q->level & 1 && units_fit(net, q->base))
             return q;
     }
     return NULL;

@@ -61,29 +61,18 @@ static inline __attribute__((always_inline)) void gemm_tile(const gemm_args *g, 
     store_tile(g, i0, p0 * PANEL, rows, vectors, sum);
 }
 
-static inline __attribute__((always_inline)) void gemm_rows(const gemm_args *g, int i0, int p0, int rows, const int panels)
+/* All rows of `panels` panels: whole tiles, then smaller ones for the rest. */
+static inline __attribute__((always_inline)) void gemm_rows(const gemm_args *g, int p, const int panels)
 {
+    int i = 0;
 #define ROWS(count)                                                                                                                        \
-    case count:                                                                                                                            \
-        if (count <= TILE_ROWS)                                                                                                            \
-            gemm_tile(g, i0, p0, count <= TILE_ROWS ? count : 1, panels);                                                                  \
-        break;
-    switch (rows) {
-        ROWS(1)
-        ROWS(2)
-        ROWS(3)
-        ROWS(4)
-        ROWS(5)
-        ROWS(6)
-        ROWS(7)
-        ROWS(8)
-        ROWS(9)
-        ROWS(10)
-        ROWS(11)
-        ROWS(12)
-    default:
-        break;
-    }
+    for (; count <= TILE_ROWS && i + count <= g->m; i += count)                                                                            \
+    gemm_tile(g, i, p, count <= TILE_ROWS ? count : 1, panels)
+    ROWS(TILE_ROWS);
+    ROWS(8);
+    ROWS(4);
+    ROWS(2);
+    ROWS(1);
 #undef ROWS
 }
 
@@ -105,13 +94,10 @@ static void gemm(const gemm_args *g)
             part.bias = NULL;
         }
         for (int p = 0; p < panels; p += TILE_PANELS)
-            for (int i = 0; i < g->m; i += TILE_ROWS) {
-                const int rows = g->m - i < TILE_ROWS ? g->m - i : TILE_ROWS;
-                if (panels - p >= TILE_PANELS)
-                    gemm_rows(&part, i, p, rows, TILE_PANELS);
-                else
-                    gemm_rows(&part, i, p, rows, 1);
-            }
+            if (panels - p >= TILE_PANELS)
+                gemm_rows(&part, p, TILE_PANELS);
+            else
+                gemm_rows(&part, p, 1);
     }
 }
 

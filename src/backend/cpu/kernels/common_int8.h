@@ -1,5 +1,5 @@
 /* common_int8: quantising, and how sums of integers become results, for any vector of vector_<level>.h.  The including file has
- * defined `quantum`, the integers' type, K_UNIT and the vectors of integers: vi, vi_load (of 32-bit numbers), vi_float. */
+ * defined `quantum`, the integers' type, K_UNIT and the vectors of 32-bit integers (vi) that it uses. */
 #ifndef SEGRT_COMMON_INT8_H
 #define SEGRT_COMMON_INT8_H
 
@@ -57,9 +57,9 @@ static inline gemm_args store_args(const int8_args *q)
                        .add_row = q->add_row, .add_panel = q->add_panel, .bias = q->bias};
 }
 
-#define INT8_TABLE(text, base_table)                                                                                                       \
+#define INT8_TABLE(text, cpu_level, base_table)                                                                                                       \
     {                                                                                                                                      \
-        .name = text, .base = base_table, .element_bytes = sizeof(quantum), .k_unit = K_UNIT, .panel_bytes = panel_bytes, .pack = pack,    \
+        .name = text, .level = cpu_level, .base = base_table, .element_bytes = sizeof(quantum), .k_unit = K_UNIT, .panel_bytes = panel_bytes, .pack = pack,    \
         .gemm = gemm, .quantise = quantise, .quantise_blocked = quantise_blocked,                                                          \
     }
 

@@ -29,6 +29,7 @@ enum { INT8_LONGEST = 1 << 17 }; /* 127 * 127 * 2^17 < 2^31 */
 
 typedef struct int8_kernels {
     const char *name;
+    cpu_level level; /* at least the base's */
     const cpu_kernels *base;
     int element_bytes, k_unit;
 
@@ -46,6 +47,7 @@ typedef struct int8_kernels {
 extern const int8_kernels *const int8_kernel_tables[];
 extern const size_t int8_kernel_table_count;
 
-extern const int8_kernels int8_kernels_portable, int8_kernels_avx2, int8_kernels_avx512, int8_kernels_amx, int8_kernels_neon;
+extern const int8_kernels int8_kernels_portable, int8_kernels_avx2, int8_kernels_avxvnni, int8_kernels_avx512, int8_kernels_avx512vnni;
+extern const int8_kernels int8_kernels_avx512bf16, int8_kernels_amx, int8_kernels_neon, int8_kernels_neondot, int8_kernels_neonbf16;
 
 #endif

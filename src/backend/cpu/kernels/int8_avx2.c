@@ -1,15 +1,14 @@
 /* int8_avx2: integers in 16 bits, vpmaddwd: exact, where the bytes' vpmaddubsw would saturate. */
-#include "backend/cpu/kernels/vector_avx2.h"
+#include "backend/cpu/kernels/vector_avx2_int.h"
 
-typedef __m256i vi;
-static inline vi vi_zero(void) { return _mm256_setzero_si256(); }
+typedef int16_t quantum;
+#define WEIGHT_OFFSET 0
 static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_set1_epi32(pair), _mm256_loadu_si256((const __m256i *)b)));
 }
-static inline vf vi_float(vi x) { return _mm256_cvtepi32_ps(x); }
 
-#include "backend/cpu/kernels/common_int8_pairs.h"
+#include "backend/cpu/kernels/common_int8_words.h"
 #include "backend/cpu/kernels/tables.h"
 
-const int8_kernels int8_kernels_avx2 = INT8_TABLE("int8_6x16_avx2", &cpu_kernels_f32_avx2);
+const int8_kernels int8_kernels_avx2 = INT8_TABLE("int8_6x16_avx2", CPU_AVX2, &cpu_kernels_f32_avx2);

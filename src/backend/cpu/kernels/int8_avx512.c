@@ -1,15 +1,14 @@
 /* int8_avx512: integers in 16 bits, vpmaddwd over 32 of them. */
-#include "backend/cpu/kernels/vector_avx512.h"
+#include "backend/cpu/kernels/vector_avx512_int.h"
 
-typedef __m512i vi;
-static inline vi vi_zero(void) { return _mm512_setzero_si512(); }
+typedef int16_t quantum;
+#define WEIGHT_OFFSET 0
 static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
 {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_set1_epi32(pair), _mm512_loadu_si512(b)));
 }
-static inline vf vi_float(vi x) { return _mm512_cvtepi32_ps(x); }
 
-#include "backend/cpu/kernels/common_int8_pairs.h"
+#include "backend/cpu/kernels/common_int8_words.h"
 #include "backend/cpu/kernels/tables.h"
 
-const int8_kernels int8_kernels_avx512 = INT8_TABLE("int8_12x32_avx512", &cpu_kernels_f32_avx512);
+const int8_kernels int8_kernels_avx512 = INT8_TABLE("int8_12x32_avx512", CPU_AVX512, &cpu_kernels_f32_avx512);

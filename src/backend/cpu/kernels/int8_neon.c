@@ -1,16 +1,15 @@
 /* int8_neon: integers in 16 bits, smull and addp: for any Arm of 64 bits. */
-#include "backend/cpu/kernels/vector_neon.h"
+#include "backend/cpu/kernels/vector_neon_int.h"
 
-typedef int32x4_t vi;
-static inline vi vi_zero(void) { return vdupq_n_s32(0); }
+typedef int16_t quantum;
+#define WEIGHT_OFFSET 0
 static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
 {
     const int16x8_t x = vreinterpretq_s16_s32(vdupq_n_s32(pair)), w = vld1q_s16(b);
     return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(w)), vmull_high_s16(x, w)));
 }
-static inline vf vi_float(vi x) { return vcvtq_f32_s32(x); }
 
-#include "backend/cpu/kernels/common_int8_pairs.h"
+#include "backend/cpu/kernels/common_int8_words.h"
 #include "backend/cpu/kernels/tables.h"
 
-const int8_kernels int8_kernels_neon = INT8_TABLE("int8_6x16_neon", &cpu_kernels_f32_neon);
+const int8_kernels int8_kernels_neon = INT8_TABLE("int8_6x16_neon", CPU_NEON, &cpu_kernels_f32_neon);

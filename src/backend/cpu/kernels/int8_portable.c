@@ -1,7 +1,8 @@
 /* int8_portable: 8-bit integers in plain C. */
 #include "backend/cpu/kernels/vector_portable_int.h"
 
-static inline vi vi_zero(void) { return (vi){0}; }
+typedef int16_t quantum;
+#define WEIGHT_OFFSET 0
 static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
 {
     int16_t x[2];
@@ -11,7 +12,7 @@ static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
     return sum;
 }
 
-#include "backend/cpu/kernels/common_int8_pairs.h"
+#include "backend/cpu/kernels/common_int8_words.h"
 #include "backend/cpu/kernels/tables.h"
 
-const int8_kernels int8_kernels_portable = INT8_TABLE("int8_2x16_portable", &cpu_kernels_f32_portable);
+const int8_kernels int8_kernels_portable = INT8_TABLE("int8_2x16_portable", CPU_PORTABLE, &cpu_kernels_f32_portable);

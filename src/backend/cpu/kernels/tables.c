@@ -6,7 +6,7 @@ const cpu_kernels *const cpu_kernel_tables[] = {
     &cpu_kernels_f32_amx, &cpu_kernels_f32_avx512, &cpu_kernels_f32_avx2, &cpu_kernels_bf16_amx, &cpu_kernels_bf16_avx512bf16,
     &cpu_kernels_bf16_avx512, &cpu_kernels_bf16_avx2,
 #elif defined(__aarch64__)
-    &cpu_kernels_f32_neon, &cpu_kernels_bf16_neon,
+    &cpu_kernels_f32_neon, &cpu_kernels_bf16_neonbf16, &cpu_kernels_bf16_neon,
 #endif
     &cpu_kernels_f32_portable, &cpu_kernels_bf16_portable,
 };

@@ -59,8 +59,25 @@ static inline vf v_round_bf16(vf x)
 }
 static inline void v_store_bf16(uint16_t *p, vf x)
 {
+#ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
+    vst1_u16(p, vreinterpret_u16_bf16(vcvt_bf16_f32(x)));
+#else
     const uint32x4_t bits = vreinterpretq_u32_f32(x), odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
     vst1_u16(p, vshrn_n_u32(vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff))), 16));
+#endif
 }
+
+#ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
+/* Four pairs of bfloat16, one pair four times, and sums of both products of each. */
+typedef bfloat16x8_t v_pairs;
+static inline v_pairs v_load_pairs(const uint16_t *p) { return vreinterpretq_bf16_u16(vld1q_u16(p)); }
+static inline v_pairs v_set_pairs(const uint16_t *p)
+{
+    uint32_t both;
+    memcpy(&both, p, sizeof both);
+    return vreinterpretq_bf16_u32(vdupq_n_u32(both));
+}
+static inline vf v_dot_pairs(v_pairs a, v_pairs b, vf sum) { return vbfdotq_f32(sum, a, b); }
+#endif
 
 #endif

@@ -10,69 +10,31 @@ Needs (pip): torch transformers onnx onnxruntime openvino numpy.  The peers' gra
 published network with upsampling and argmax behind it; "-folded" peers run what `segrt export --form folded` writes (the program beside
 the library).  --seconds ends the rounds early.  Prints minimum and median of the rounds, the ratio to segrt's first precision, and the
 share of labels equal to float32 PyTorch's."""
-import argparse, ctypes as c, os, platform, statistics, subprocess, sys, tempfile, time, warnings
+import argparse, os, platform, statistics, subprocess, sys, tempfile, time, warnings
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from transformers import SegformerForSemanticSegmentation
 
+from libsegrt import Failed, Session
+
 warnings.filterwarnings("ignore")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MEAN, DEVIATION = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
-PRECISIONS = {"float32": 1, "tf32": 2, "bfloat16": 3, "float16": 4, "int8": 5}
-
-
-class Error(c.Structure):
-    _fields_ = [("status", c.c_int), ("offset", c.c_uint64), ("file", c.c_char * 256), ("message", c.c_char * 512)]
-
-
-class Image(c.Structure):
-    _fields_ = [("format", c.c_int), ("width", c.c_int32), ("height", c.c_int32), ("plane", c.c_void_p * 3), ("stride", c.c_ssize_t * 3)]
-
-
-class Preprocessing(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("resize", c.c_int), ("width", c.c_int32), ("height", c.c_int32), ("multiple", c.c_int32), ("resample", c.c_int),
-                ("via_input", c.c_bool), ("window", c.c_int32), ("stride", c.c_int32), ("mean", c.c_float * 3), ("deviation", c.c_float * 3)]
-
-
-class BuildOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("precision", c.c_int), ("shapes", c.c_int32 * 9), ("command", c.c_char_p)]
-
-
-class SessionOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("device", c.c_char_p), ("precision", c.c_int), ("pool", c.c_void_p), ("threads", c.c_int32)]
-
-
-class Result(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("labels", c.c_void_p), ("label_bytes", c.c_int32), ("label_stride", c.c_ssize_t), ("confidence", c.c_void_p),
-                ("logits", c.c_void_p), ("input_width", c.c_int32), ("input_height", c.c_int32), ("prepare_ms", c.c_double), ("network_ms", c.c_double)]
 
 
 def segrt_runner(library, folder, picture, precision, threads):
     """A function that segments `picture` [h][w][3] and returns its labels."""
-    lib = c.CDLL(library)
-    for name in ("segrt_model_open", "segrt_engine_build", "segrt_session_open", "segrt_session_segment"):
-        getattr(lib, name).restype = c.c_int
-    error, model, engine, session = Error(), c.c_void_p(), c.c_void_p(), c.c_void_p()
-
-    def check(status):
-        if status:
-            sys.exit(f"segrt: {error.message.decode()}")
-
-    build = BuildOptions(size=c.sizeof(BuildOptions), precision=PRECISIONS[precision])
-    options = SessionOptions(size=c.sizeof(SessionOptions), device=b"cpu", precision=PRECISIONS[precision], threads=threads)
-    check(lib.segrt_model_open(c.byref(model), folder.encode(), None, c.byref(error)))
-    check(lib.segrt_engine_build(c.byref(engine), model, c.byref(build), c.byref(error)))
-    check(lib.segrt_session_open(c.byref(session), engine, c.byref(options), c.byref(error)))
+    try:
+        session = Session(library, folder, "cpu", precision, threads)
+    except Failed as why:
+        sys.exit(f"segrt: {why}")
     h, w, _ = picture.shape
     labels = np.empty((h, w), np.uint8)
-    image = Image(0, w, h, (c.c_void_p * 3)(picture.ctypes.data), (c.c_ssize_t * 3)(w * 3))
-    as_it_is = Preprocessing(size=c.sizeof(Preprocessing), resize=1)
 
     def run():
-        result = Result(size=c.sizeof(Result), labels=labels.ctypes.data)
-        check(lib.segrt_session_segment(session, c.byref(image), c.byref(as_it_is), c.byref(result), c.byref(error)))
+        session.segment(picture.ctypes.data, labels.ctypes.data, h, w)
         return labels
 
     return run

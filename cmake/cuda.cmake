@@ -37,4 +37,8 @@ target_include_directories(segrt_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${CM
 target_include_directories(segrt_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
 target_link_libraries(segrt_cuda PRIVATE segrt_flags CUDA::cudart_static)
 target_link_options(segrt_cuda PRIVATE LINKER:--exclude-libs,ALL)
+# Where the program of the build tree finds it, too.
+set(beside ${PROJECT_BINARY_DIR}/tools/segrt)
+add_custom_command(TARGET segrt_cuda POST_BUILD COMMAND ${CMAKE_COMMAND} -E make_directory ${beside}
+  COMMAND ${CMAKE_COMMAND} -E create_symlink $<TARGET_FILE:segrt_cuda> ${beside}/$<TARGET_FILE_NAME:segrt_cuda> VERBATIM)
 install(TARGETS segrt_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

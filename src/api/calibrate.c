@@ -231,7 +231,7 @@ segrt_status engine_calibrate(segrt_engine *engine, const segrt_image *pictures,
     }
     if (!status)
         status = session_open_inside(&session, engine, &(segrt_session_options){.size = sizeof(segrt_session_options), .device = "cpu", .precision = SEGRT_FLOAT32},
-                                     true, false, error);
+                                     (session_inside){.no_fuse = true}, error);
     if (!status)
         status = measure_scales(&c, session, pictures, picture_count, error);
     for (size_t i = 0; !status && i < measured; i++)

@@ -6,6 +6,7 @@
 
 #include "api/inside.h"
 #include "backend/cuda_loader.h"
+#include "base/log.h"
 #include "base/sized.h"
 #include "image/image.h"
 
@@ -30,29 +31,33 @@ static segrt_status choose_device(const char *name, const backend **device, int 
     return cuda_loader_find(device, error);
 }
 
+static bool is_best(const char *name) { return !name || !strcmp(name, "auto"); }
+
 /* A GPU where there is one that takes the engine, else the processor. */
 static segrt_status open_best(const backend **device, void **state, const network *net, const backend_options *how, segrt_error *error)
 {
-    if (!cuda_loader_find(device, NULL) && !(*device)->open(state, net, how, NULL))
+    segrt_error why = {0};
+    if (!cuda_loader_find(device, &why) && !(*device)->open(state, net, how, &why))
         return SEGRT_OK;
+    log_line(SEGRT_LOG_INFO, "auto runs on the processor: %s", why.message);
     *device = &backend_cpu;
     return backend_cpu.open(state, net, how, error);
 }
 
 segrt_status segrt_session_open(segrt_session **out, const segrt_engine *engine, const segrt_session_options *options, segrt_error *error)
 {
-    return session_open_inside(out, engine, options, false, false, error);
+    return session_open_inside(out, engine, options, (session_inside){0}, error);
 }
 
-segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine, const segrt_session_options *options, bool no_fuse, bool profile,
+segrt_status session_open_inside(segrt_session **out, const segrt_engine *engine, const segrt_session_options *options, session_inside inside,
                                  segrt_error *error)
 {
     *out = NULL;
     segrt_session_options o = {0};
     const backend *device = NULL;
-    backend_options how = {.no_fuse = no_fuse, .profile = profile};
+    backend_options how = {.no_fuse = inside.no_fuse, .profile = inside.profile, .no_graph = inside.no_graph};
     segrt_status status = sized_read(&o, sizeof o, options, "segrt_session_options", error);
-    const bool best = !o.device || !strcmp(o.device, "auto");
+    const bool best = is_best(o.device);
     if (!status && !best)
         status = choose_device(o.device, &device, &how.device, error);
     if (status)
@@ -124,6 +129,36 @@ segrt_status session_ceiling(const segrt_session *session, backend_ceiling *ceil
 {
     *ceiling = (backend_ceiling){0};
     return session->device->ceiling ? session->device->ceiling(session->state, ceiling, error) : SEGRT_OK;
+}
+
+segrt_pool *session_pool(const segrt_session *session) { return session->pool; }
+
+int session_threads(const segrt_session *session) { return pool_workers(session->pool); }
+
+bool session_has_device(const segrt_session *session) { return session->device->run_device != NULL; }
+
+void session_times(const segrt_session *session, backend_times *times)
+{
+    *times = (backend_times){0};
+    if (session->device->times)
+        session->device->times(session->state, times);
+}
+
+segrt_status device_facts(const char *name, backend_facts *facts, bool *has, segrt_error *error)
+{
+    const backend *device = NULL;
+    int ordinal = 0;
+    *facts = (backend_facts){0};
+    *has = false;
+    if (is_best(name)) { /* none there is no error: the session takes the processor */
+        *has = !cuda_loader_find(&device, NULL) && device->facts && !device->facts(ordinal, facts, NULL);
+        return SEGRT_OK;
+    }
+    const segrt_status status = choose_device(name, &device, &ordinal, error);
+    if (status || !device->facts)
+        return status;
+    *has = true;
+    return device->facts(ordinal, facts, error);
 }
 
 void session_observe(segrt_session *session, observe_fn *observe, void *user)

@@ -52,6 +52,19 @@ typedef struct backend_ceiling {
     double macs, bytes; /* a second */
 } backend_ceiling;
 
+/* Where the latest run's time went, by the device's own clock, in seconds.  Zeros: not known. */
+typedef struct backend_times {
+    double copy_in, compute, copy_out;
+} backend_times;
+
+/* What a device with memory of its own says of itself now.  Zeros: not known, for the reason in `note`. */
+typedef struct backend_facts {
+    size_t memory_free, memory_total; /* bytes */
+    double watts, watts_most, degrees;
+    int core_mhz, memory_mhz;
+    char note[128]; /* "" where all is known */
+} backend_facts;
+
 typedef struct backend_options {
     segrt_precision precision;
     const operation_setting *settings; /* of an int8 engine, in the order of network_operations; or NULL */
@@ -59,6 +72,7 @@ typedef struct backend_options {
     int device;             /* ordinal */
     bool no_fuse;           /* rows of one operation only */
     bool profile;           /* time each step */
+    bool no_graph;          /* a device that captures a run as a graph launches its steps one by one */
 } backend_options;
 
 /* A run on memory of the device itself: queued on the caller's stream, not waited for. */
@@ -84,6 +98,9 @@ typedef struct backend {
     segrt_status (*ceiling)(const void *state, backend_ceiling *ceiling, segrt_error *error); /* takes a tenth of a second; NULL: cannot */
     void (*close)(void *state);                          /* accepts NULL */
     segrt_status (*run_device)(void *state, const backend_device_run *run, segrt_error *error); /* NULL: its memory is the host's */
+    void (*times)(void *state, backend_times *times);    /* of the latest run; NULL: does not tell */
+    /* The first call makes what the process needs on the device once (a context).  NULL: the host is the device. */
+    segrt_status (*facts)(int device, backend_facts *facts, segrt_error *error);
 } backend;
 
 extern const backend backend_reference, backend_cpu;

@@ -46,7 +46,7 @@ static float *logits_of(const segrt_engine *engine, segrt_precision precision, i
     segrt_session *session;
     const segrt_session_options options = {.size = sizeof options, .device = "cpu", .precision = precision, .threads = threads};
     segrt_error error = {0};
-    if (session_open_inside(&session, engine, &options, no_fuse, false, &error))
+    if (session_open_inside(&session, engine, &options, (session_inside){.no_fuse = no_fuse}, &error))
         fail_msg("%s", error.message);
     *count = (size_t)engine->net->classes * (SIDE / 4) * (SIDE / 4);
     float *input = calloc((size_t)3 * SIDE * SIDE, sizeof *input), *logits = calloc(*count, sizeof *logits);

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# run.sh SEGRT CASE SOURCE: runs a case and compares what it printed.  UPDATE=1 writes the expectation instead.
+# run.sh SEGRT CASE SOURCE FAKE DRIVER CUDA: runs a case and compares what it printed.  UPDATE=1 writes the expectation instead.
 #
 # In a case: `try ARGUMENT...` runs segrt and prints its output and exit code; times and devices are masked.  $data is
-# tests/data, $tiny a tiny model, $models the models that are shipped.
+# tests/data, $tiny a tiny model, $models the models that are shipped, $fake a CUDA
+# backend that computes nothing, $driver the folder of a driver without a GPU, $cuda the real backend or empty.  A case that cannot be
+# run here ends with 77.
 set -uo pipefail
-segrt=$1 case=$2 source=$3
+segrt=$1 case=$2 source=$3 fake=$4 driver=$5 cuda=$6
 data=$source/tests/data tiny=$source/tests/data/hf models=$source/models
 expected=${case%.sh}.expected
 work=$(mktemp -d)
@@ -12,7 +14,8 @@ trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
 
 mask() {
     sed -E -e "s|$source|SOURCE|g" -e 's/[0-9.]+ ms/N ms/g' -e 's/[0-9.]+ a second/N a second/g' \
-        -e 's/ on (cpu|reference|cuda)[^,]*(, [^,]*)* threads?,/ on DEVICE,/' -e 's/\.[0-9]+-[0-9]+\.tmp/.TEMPORARY/g'
+        -e 's/ on (cpu|reference|cuda)[^,]*(, [^,]*)* threads?,/ on DEVICE,/' -e 's/\.[0-9]+-[0-9]+\.tmp/.TEMPORARY/g' \
+        -e 's/^bound by .*/bound by N/'
 }
 try() {
     "$segrt" "$@" >output 2>&1 </dev/stdin

@@ -118,7 +118,7 @@ static segrt_status run_observed(const side *s, const target_options *o, const f
     const segrt_session_options options = {.size = sizeof options, .device = o->device, .precision = o->precision, .threads = o->threads};
     segrt_session *session = NULL;
     float *logits = malloc((size_t)s->t.info.classes * (size_t)((h + 3) / 4) * (size_t)((w + 3) / 4) * sizeof *logits);
-    segrt_status status = logits ? session_open_inside(&session, s->t.engine, &options, true, false, error) : SEGRT_NO_MEMORY;
+    segrt_status status = logits ? session_open_inside(&session, s->t.engine, &options, (session_inside){.no_fuse = true}, error) : SEGRT_NO_MEMORY;
     if (!status) {
         session_observe(session, observe, user);
         status = segrt_session_forward(session, tensor, 1, h, w, logits, error);

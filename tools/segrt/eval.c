@@ -48,7 +48,7 @@ static bool score_picture(evaluation *e, size_t index)
     if (fine && (truth.width != picture.width || truth.height != picture.height)) {
         report("%s: the picture is %dx%d, its labels %dx%d", in->path, picture.width, picture.height, truth.width, truth.height);
         fine = false;
-    } else if (fine && labelled_room(&e->scene, picture.width, picture.height, false)) {
+    } else if (fine && !labelled_room(&e->scene, picture.width, picture.height, false, &error)) {
         const segrt_image view = segrt_image_packed(SEGRT_RGB8, picture.rgb, picture.width, picture.height);
         segrt_result r = {.size = sizeof r, .labels = e->scene.labels, .label_bytes = e->scene.label_bytes};
         fine = !segrt_session_segment(e->t.session, &view, &e->how, &r, &error);

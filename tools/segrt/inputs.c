@@ -170,18 +170,16 @@ void inputs_free(inputs *in)
     *in = (inputs){0};
 }
 
-bool make_folders_for(const char *path)
+segrt_status make_folders_for(const char *path, segrt_error *error)
 {
     char *copy = text_of("%s", path);
-    bool fine = true;
-    for (char *slash = strchr(copy + 1, '/'); slash && fine; slash = strchr(slash + 1, '/')) {
+    segrt_status status = SEGRT_OK;
+    for (char *slash = strchr(copy + 1, '/'); slash && !status; slash = strchr(slash + 1, '/')) {
         *slash = 0;
-        if (mkdir(copy, 0777) && errno != EEXIST) {
-            report("%s: cannot make the folder: %s", copy, strerror(errno));
-            fine = false;
-        }
+        if (mkdir(copy, 0777) && errno != EEXIST)
+            status = failed(error, SEGRT_IO, copy, "cannot make the folder: %s", strerror(errno));
         *slash = '/';
     }
     free(copy);
-    return fine;
+    return status;
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "segrt/segrt.h"
+
 typedef struct input {
     char *path;
     char *stem;       /* of its outputs, below the output folder: a folder's tree is mirrored */
@@ -22,8 +24,8 @@ typedef struct inputs {
 bool inputs_collect(inputs *in, char *const *operands, int count);
 void inputs_free(inputs *in);
 
-/* Makes the folders that lead to a file.  False: reported. */
-bool make_folders_for(const char *path);
+/* Makes the folders that lead to a file, from any number of threads.  Errors: IO. */
+segrt_status make_folders_for(const char *path, segrt_error *error);
 
 /* A string made as printf makes it; ends the program where there is no memory for a file name. */
 char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -11,28 +11,26 @@
 
 enum { OVERLAY_ALPHA = 144 /* of 256 */, OVERLAY_QUALITY = 92 };
 
-bool labelled_room(labelled *l, int32_t width, int32_t height, bool confidence)
+segrt_status labelled_room(labelled *l, int32_t width, int32_t height, bool confidence, segrt_error *error)
 {
     const size_t pixels = (size_t)width * (size_t)height;
     l->width = width;
     l->height = height;
     if (pixels <= l->room)
-        return true;
+        return SEGRT_OK;
     free(l->labels);
     free(l->confidence);
     l->labels = malloc(pixels * (size_t)l->label_bytes);
     l->confidence = confidence ? malloc(pixels) : NULL;
     l->room = l->labels && (l->confidence || !confidence) ? pixels : 0;
-    if (!l->room)
-        report("out of memory for the labels of %dx%d pixels", width, height);
-    return l->room > 0;
+    return l->room ? SEGRT_OK : failed(error, SEGRT_NO_MEMORY, NULL, "out of memory for the labels of %dx%d pixels", width, height);
 }
 
 void labelled_free(labelled *l)
 {
     free(l->labels);
     free(l->confidence);
-    *l = (labelled){0};
+    *l = (labelled){.label_bytes = l->label_bytes};
 }
 
 void labelled_count(const labelled *l, uint64_t *counts, int32_t classes)
@@ -56,62 +54,70 @@ outputs outputs_for(const target *t, const char *folder, bool overlay, bool conf
     return o;
 }
 
-/* Writes an encoded file as DIR/STEM.what and frees it. */
-static bool finish(const outputs *o, const char *stem, const char *what, const char *key, codec_file *file, segrt_status status, segrt_error *error,
-                   json_t *entry)
+/* Writes an encoded file and frees it. */
+static bool finish(output_file *out, segrt_status status, codec_file *file)
 {
-    char *path = text_of("%s%s%s.%s", o->folder ? o->folder : "", o->folder ? "/" : "", stem, what);
-    bool fine = !status && make_folders_for(path);
-    if (fine)
-        status = codec_write(path, file->data, file->size, error);
-    if (status) {
-        report_error(path, error);
-        fine = false;
-    }
-    if (fine && entry)
-        json_object_set_new(entry, key, json_string(path));
+    if (!status)
+        status = make_folders_for(out->path, &out->error);
+    if (!status)
+        status = codec_write(out->path, file->data, file->size, &out->error);
     codec_file_free(file);
-    free(path);
-    return fine;
+    return !status;
 }
 
-static bool write_mask(const outputs *o, const char *stem, const labelled *l, json_t *entry)
+static bool write_mask(const outputs *o, labelled *l, output_file *out)
 {
     codec_file file = {0};
-    segrt_error error = {0};
     const segrt_status status = l->label_bytes == 1
-                                    ? codec_png_labels(&file, l->labels, l->width, l->height, o->palette, o->colors, &error)
-                                    : codec_png_gray16(&file, l->labels, l->width, l->height, &error);
-    return finish(o, stem, "mask.png", "mask", &file, status, &error, entry);
+                                    ? codec_png_labels(&file, l->labels, l->width, l->height, o->palette, o->colors, &out->error)
+                                    : codec_png_gray16(&file, l->labels, l->width, l->height, &out->error);
+    return finish(out, status, &file);
 }
 
-static bool write_overlay(const outputs *o, const char *stem, labelled *l, json_t *entry)
+static bool write_confidence(const outputs *o, labelled *l, output_file *out)
 {
     codec_file file = {0};
-    segrt_error error = {0};
+    (void)o;
+    return finish(out, codec_png_gray8(&file, l->confidence, l->width, l->height, &out->error), &file);
+}
+
+static bool write_overlay(const outputs *o, labelled *l, output_file *out)
+{
+    codec_file file = {0};
     const size_t pixels = (size_t)l->width * (size_t)l->height;
     if (l->label_bytes == 2) /* in place, front to back: colours of classes beyond the palette repeat */
         for (size_t i = 0; i < pixels; i++)
             ((uint8_t *)l->labels)[i] = (uint8_t)(((const uint16_t *)l->labels)[i] % PALETTE_ROOM);
     image_overlay(l->rgb, l->labels, pixels, o->palette, o->colors, OVERLAY_ALPHA);
-    const segrt_status status = codec_jpeg_rgb(&file, l->rgb, l->width, l->height, OVERLAY_QUALITY, &error);
-    return finish(o, stem, "overlay.jpg", "overlay", &file, status, &error, entry);
+    return finish(out, codec_jpeg_rgb(&file, l->rgb, l->width, l->height, OVERLAY_QUALITY, &out->error), &file);
 }
 
-static bool write_confidence(const outputs *o, const char *stem, const labelled *l, json_t *entry)
+bool outputs_write(const outputs *o, const char *stem, labelled *l, output_file files[OUTPUT_FILES])
 {
-    codec_file file = {0};
-    segrt_error error = {0};
-    const segrt_status status = codec_png_gray8(&file, l->confidence, l->width, l->height, &error);
-    return finish(o, stem, "confidence.png", "confidence", &file, status, &error, entry);
-}
-
-bool outputs_write(const outputs *o, const char *stem, labelled *l, json_t *entry)
-{
-    bool fine = write_mask(o, stem, l, entry);
-    if (o->confidence)
-        fine = write_confidence(o, stem, l, entry) && fine;
-    if (o->overlay) /* last: it paints over the pixels */
-        fine = write_overlay(o, stem, l, entry) && fine;
+    const struct {
+        const char *key, *ending;
+        bool wanted;
+        bool (*write)(const outputs *o, labelled *l, output_file *out);
+    } rows[OUTPUT_FILES] = {
+        {"mask", "mask.png", true, write_mask},
+        {"confidence", "confidence.png", o->confidence, write_confidence},
+        {"overlay", "overlay.jpg", o->overlay, write_overlay}, /* last: it paints over the pixels */
+    };
+    bool fine = true;
+    for (int i = 0; i < OUTPUT_FILES; i++) {
+        files[i] = (output_file){.key = rows[i].key};
+        if (rows[i].wanted) {
+            files[i].path = text_of("%s%s%s.%s", o->folder ? o->folder : "", o->folder ? "/" : "", stem, rows[i].ending);
+            fine = rows[i].write(o, l, &files[i]) && fine;
+        }
+    }
     return fine;
+}
+
+void outputs_free(output_file files[OUTPUT_FILES])
+{
+    for (int i = 0; i < OUTPUT_FILES; i++) {
+        free(files[i].path);
+        files[i] = (output_file){0};
+    }
 }

@@ -2,8 +2,6 @@
 #ifndef SEGRT_PROGRAM_OUTPUTS_H
 #define SEGRT_PROGRAM_OUTPUTS_H
 
-#include <jansson.h>
-
 #include "target.h"
 
 enum { PALETTE_ROOM = 256 };
@@ -15,11 +13,12 @@ typedef struct labelled {
     void *labels;        /* [height][width] of label_bytes */
     uint8_t *confidence; /* [height][width], or NULL */
     int label_bytes;
-    size_t room;         /* pixels */
+    size_t room; /* pixels */
 } labelled;
 
-/* Room for a picture's labels (and confidences).  False: out of memory, reported. */
-bool labelled_room(labelled *l, int32_t width, int32_t height, bool confidence);
+/* Room for a picture's labels (and confidences).  Errors: NO_MEMORY. */
+segrt_status labelled_room(labelled *l, int32_t width, int32_t height, bool confidence, segrt_error *error);
+/* label_bytes stays. */
 void labelled_free(labelled *l);
 
 /* Pixels of each class: counts [classes]. */
@@ -35,7 +34,17 @@ typedef struct outputs {
 
 outputs outputs_for(const target *t, const char *folder, bool overlay, bool confidence);
 
-/* Writes the files of one picture and adds their names to `entry` ("mask": ...; may be NULL).  False: reported. */
-bool outputs_write(const outputs *o, const char *stem, labelled *l, json_t *entry);
+/* A file of one picture: written, or the reason why not. */
+typedef struct output_file {
+    const char *key; /* "mask", "confidence", "overlay" */
+    char *path;      /* NULL: not wanted */
+    segrt_error error;
+} output_file;
+
+enum { OUTPUT_FILES = 3 };
+
+/* Writes the files of one picture; `files` holds them in the order in which they were written.  False: one failed at least. */
+bool outputs_write(const outputs *o, const char *stem, labelled *l, output_file files[OUTPUT_FILES]);
+void outputs_free(output_file files[OUTPUT_FILES]);
 
 #endif

@@ -29,6 +29,20 @@ void report(const char *format, ...)
     fputc('\n', stderr);
 }
 
+segrt_status failed(segrt_error *error, segrt_status status, const char *file, const char *format, ...)
+{
+    va_list arguments;
+    if (error->status)
+        return status;
+    *error = (segrt_error){.status = status, .offset = SEGRT_NO_OFFSET};
+    const size_t length = file ? strlen(file) : 0, room = sizeof error->file - 1;
+    snprintf(error->file, sizeof error->file, "%s", file ? file + (length > room ? length - room : 0) : "");
+    va_start(arguments, format);
+    vsnprintf(error->message, sizeof error->message, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
 int exit_code_of(segrt_status status)
 {
     switch (status) {

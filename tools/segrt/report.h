@@ -19,6 +19,9 @@ enum {
 void report_error(const char *subject, const segrt_error *error);
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Puts a failure into `error` unless there is one, to be reported later; returns `status`.  file: NULL where it is about none. */
+segrt_status failed(segrt_error *error, segrt_status status, const char *file, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* Exit code for an error in opening a model, an engine or a session. */
 int exit_code_of(segrt_status status);
 

@@ -1,4 +1,5 @@
-/* segment: pictures, folders of them, or frames on stdin, to masks and overlays. */
+/* segment: pictures, folders of them, or frames on stdin, to masks and overlays.  Files go through a pipeline, so that decoding,
+ * running and writing overlap; what is told of them keeps the order of the command line. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,12 @@
 #include "image/image.h"
 #include "inputs.h"
 #include "outputs.h"
+#include "pipeline.h"
 #include "preparing.h"
 #include "progress.h"
 #include "report.h"
+#include "scene.h"
+#include "spent.h"
 #include "target.h"
 #include "values.h"
 
@@ -28,18 +32,26 @@ struct options {
     segrt_shape raw; /* of raw frames on stdin; n 0: none */
 };
 
+enum {
+    SESSIONS_ON_A_GPU = 2, /* one copies while the other computes */
+};
+#define MOST_BYTES ((size_t)1 << 29) /* of decoded pictures under way; a single one may have more */
+
 /* All that the pictures of one call share. */
 typedef struct work {
     const struct options *o;
+    const inputs *in;
     target t;
-    segrt_preprocessing how;
-    outputs out;
-    labelled scene;
-    uint64_t *counts, *all_counts; /* [classes] */
-    json_t *entries;               /* NULL: no JSON is wanted */
+    scene_plan plan;
+    segrt_session *sessions[SESSIONS_ON_A_GPU]; /* the first is the target's */
+    scene *scenes;                              /* [places] */
+    int places;
+    uint64_t *all_counts; /* [classes] */
+    json_t *entries;      /* NULL: no JSON is wanted */
     progress bar;
+    spent time;
     size_t done, failed;
-    bool device_failed;
+    bool folders, device_failed;
 } work;
 
 /* Up to `wanted` bytes of stdin; fewer at its end. */
@@ -78,126 +90,59 @@ static uint8_t *read_all(const void *begin, size_t begun, size_t *size)
     return data;
 }
 
-typedef struct share {
-    int32_t label;
-    uint64_t pixels;
-} share;
+/* ------------------------------------------------------------------------------------- stdin */
 
-static int by_pixels(const void *a, const void *b)
+/* Tells of a picture or frame, written or failed; what it held is given back. */
+static void tell(work *w, scene *s, bool fine, bool explain)
 {
-    const share *x = a, *y = b;
-    return x->pixels != y->pixels ? (x->pixels < y->pixels ? 1 : -1) : x->label - y->label;
-}
-
-static void print_shares(const target *t, const uint64_t *counts)
-{
-    const int32_t classes = t->info.classes;
-    uint64_t total = 0;
-    share *shares = calloc((size_t)classes, sizeof *shares);
-    for (int32_t k = 0; shares && k < classes; k++) {
-        shares[k] = (share){k, counts[k]};
-        total += counts[k];
-    }
-    if (shares && total) {
-        qsort(shares, (size_t)classes, sizeof *shares, by_pixels);
-        for (int32_t k = 0; k < classes && shares[k].pixels; k++)
-            printf("  %6.2f %%  %s\n", 100.0 * (double)shares[k].pixels / (double)total, target_class_name(t, shares[k].label));
-    }
-    free(shares);
-}
-
-static json_t *shares_json(const target *t, const uint64_t *counts)
-{
-    uint64_t total = 0;
-    json_t *shares = json_object();
-    for (int32_t k = 0; k < t->info.classes; k++)
-        total += counts[k];
-    for (int32_t k = 0; k < t->info.classes; k++)
-        if (counts[k])
-            json_object_set_new(shares, target_class_name(t, k), json_real((double)counts[k] / (double)total));
-    return shares;
-}
-
-/* One view of pixels to its files; w->scene.rgb holds the same as RGB.  False: reported. */
-static bool segment_view(work *w, const char *name, const char *stem, bool explain, const segrt_image *view, double decode_ms)
-{
-    segrt_error error = {0};
-    labelled *s = &w->scene;
-    json_t *entry = json_object();
-    if (!labelled_room(s, view->width, view->height, w->o->confidence)) {
-        json_decref(entry);
-        return false;
-    }
-    segrt_result r = {.size = sizeof r, .labels = s->labels, .label_bytes = s->label_bytes, .confidence = s->confidence};
-    const segrt_status status = segrt_session_segment(w->t.session, view, &w->how, &r, &error);
-    if (status) {
+    if (!fine || explain)
         progress_clear(&w->bar);
-        report_error(name, &error);
-        w->device_failed = status == SEGRT_DEVICE;
-        json_decref(entry);
-        return false;
-    }
-    labelled_count(s, w->counts, w->t.info.classes);
-    const double begin = seconds_now();
-    const bool fine = outputs_write(&w->out, stem, s, entry);
-    const double write_ms = 1e3 * (seconds_now() - begin);
+    if (!fine)
+        scene_report(s);
+    w->device_failed = s->error.status == SEGRT_DEVICE;
     for (int32_t k = 0; fine && k < w->t.info.classes; k++)
-        w->all_counts[k] += w->counts[k];
-    if (fine && explain) {
-        progress_clear(&w->bar);
-        printf("%s (%dx%d, seen as %dx%d, %.0f ms)\n", name, view->width, view->height, r.input_width, r.input_height, r.prepare_ms + r.network_ms);
-        print_shares(&w->t, w->counts);
-        const char *key;
-        json_t *file;
-        json_object_foreach (entry, key, file)
-            printf("  %-10s %s\n", key, json_string_value(file));
-    }
+        w->all_counts[k] += s->counts[k];
+    if (fine && explain)
+        scene_print(s, &w->plan, segrt_session_device(w->t.session));
     if (fine && w->entries)
-        json_array_append_new(w->entries, json_pack("{s:s, s:i, s:i, s:i, s:i, s:O, s:o, s:{s:f, s:f, s:f, s:f}}", "file", name, "width", view->width,
-                                                    "height", view->height, "input_width", r.input_width, "input_height", r.input_height, "outputs",
-                                                    entry, "shares", shares_json(&w->t, w->counts), "ms", "decode", decode_ms, "prepare",
-                                                    r.prepare_ms, "network", r.network_ms, "write", write_ms));
-    json_decref(entry);
-    return fine;
-}
-
-static bool segment_decoded(work *w, const input *in, codec_picture *picture, double decode_ms)
-{
-    const segrt_image view = segrt_image_packed(SEGRT_RGB8, picture->rgb, picture->width, picture->height);
-    w->scene.rgb = picture->rgb;
-    return segment_view(w, strcmp(in->path, "-") ? in->path : "stdin", in->stem, !in->from_folder, &view, decode_ms);
+        json_array_append_new(w->entries, scene_json(s, &w->plan));
+    spent_add(&w->time, s);
+    w->done += fine;
+    scene_clear(s);
 }
 
 /* Every frame of a stream; a broken one ends it. */
-static bool segment_frames(work *w, frames *f)
+static bool segment_frames(work *w, scene *s, frames *f)
 {
-    segrt_error error = {0};
     segrt_image view;
     bool end = false, fine = true;
     uint8_t *rgb = NULL;
     for (size_t number = 1; fine; number++) {
         char name[32], stem[32];
-        if (frames_next(f, &view, &end, &error)) {
+        if (frames_next(f, &view, &end, &s->error)) {
             progress_clear(&w->bar);
-            report_error("stdin", &error);
+            report_error("stdin", &s->error);
             fine = false;
         }
         if (end || !fine)
             break;
-        if (w->out.overlay && !rgb)
+        if (w->plan.out.overlay && !rgb)
             rgb = malloc((size_t)view.width * (size_t)view.height * 3);
-        if (w->out.overlay && !rgb) {
+        if (w->plan.out.overlay && !rgb) {
             report("out of memory for a frame of %dx%d", view.width, view.height);
             fine = false;
             break;
         }
         snprintf(name, sizeof name, "frame %zu", number);
         snprintf(stem, sizeof stem, "frame%06zu", number);
-        if (w->out.overlay)
+        if (w->plan.out.overlay)
             image_to_rgb(&view, 0, view.height, rgb);
-        w->scene.rgb = rgb;
-        fine = segment_view(w, name, stem, false, &view, 0);
-        w->done += fine;
+        s->name = name;
+        s->stem = stem;
+        s->view = view;
+        s->labels.rgb = rgb;
+        fine = scene_run(s, &w->plan, w->sessions[0]) && scene_write(s, &w->plan);
+        tell(w, s, fine, false);
         progress_step(&w->bar);
     }
     free(rgb);
@@ -205,7 +150,7 @@ static bool segment_frames(work *w, frames *f)
 }
 
 /* stdin: a picture, or frames: Y4M by its first bytes, raw ones as they were described. */
-static bool segment_stdin(work *w, const input *in)
+static bool segment_stdin(work *w, scene *s, const input *in)
 {
     uint8_t begin[sizeof Y4M_MAGIC - 1];
     frames *stream = NULL;
@@ -221,79 +166,156 @@ static bool segment_stdin(work *w, const input *in)
         return false;
     }
     if (stream) {
-        const bool fine = segment_frames(w, stream);
+        const bool fine = segment_frames(w, s, stream);
         frames_close(stream);
         return fine;
     }
     size_t size;
     uint8_t *data = read_all(begin, begun, &size);
-    codec_picture picture = {0};
-    bool fine = data != NULL;
-    const double start = seconds_now();
-    if (fine && codec_decode(&picture, data, size, CODEC_MOST_BYTES, &error)) {
-        report_error("stdin", &error);
-        fine = false;
-    }
+    if (!data)
+        return false;
+    s->name = "stdin";
+    s->stem = in->stem;
+    const bool fine = scene_decode(s, data, size) && scene_run(s, &w->plan, w->sessions[0]) && scene_write(s, &w->plan);
     free(data);
-    fine = fine && segment_decoded(w, in, &picture, 1e3 * (seconds_now() - start));
-    w->done += fine;
-    codec_picture_free(&picture);
+    tell(w, s, fine, true);
     return fine;
 }
 
-static bool segment_file(work *w, const input *in)
+/* ------------------------------------------------------------------------------------- files */
+
+static bool is_stdin(const input *in)
 {
-    codec_picture picture = {0};
-    segrt_error error = {0};
-    const double start = seconds_now();
-    bool fine = true;
-    if (codec_read(&picture, in->path, CODEC_MOST_BYTES, &error)) {
-        progress_clear(&w->bar);
-        report_error(in->path, &error);
-        fine = false;
-    }
-    fine = fine && segment_decoded(w, in, &picture, 1e3 * (seconds_now() - start));
-    w->done += fine;
-    codec_picture_free(&picture);
+    return !strcmp(in->path, "-");
+}
+
+static bool begin_item(void *user, size_t item, int place, size_t *bytes)
+{
+    work *w = user;
+    scene *s = &w->scenes[place];
+    const input *in = &w->in->list[item];
+    s->name = in->path;
+    s->stem = in->stem;
+    *bytes = 0;
+    if (is_stdin(in))
+        return true;
+    const bool fine = scene_read(s, in->path);
+    *bytes = fine ? scene_bytes(s, &w->plan) : 0;
     return fine;
 }
 
-static int run(work *w, const inputs *in)
+static bool run_item(void *user, size_t item, int place, int runner)
+{
+    work *w = user;
+    return is_stdin(&w->in->list[item]) || scene_run(&w->scenes[place], &w->plan, w->sessions[runner]);
+}
+
+static bool end_item(void *user, size_t item, int place)
+{
+    work *w = user;
+    return is_stdin(&w->in->list[item]) || scene_write(&w->scenes[place], &w->plan);
+}
+
+static bool item_done(void *user, size_t item, int place, bool fine)
+{
+    work *w = user;
+    const input *in = &w->in->list[item];
+    if (is_stdin(in))
+        fine = segment_stdin(w, &w->scenes[place], in);
+    else
+        tell(w, &w->scenes[place], fine, !in->from_folder);
+    w->failed += !fine;
+    w->folders = w->folders || in->from_folder;
+    progress_step(&w->bar);
+    return !w->device_failed;
+}
+
+/* A session more, on the device and with the threads of the first: the device by its own name, since "auto" might find another. */
+static bool open_session(void *user, int runner)
+{
+    work *w = user;
+    if (runner == 0)
+        return true;
+    char device[32];
+    const char *runs_on = segrt_session_device(w->sessions[0]);
+    snprintf(device, sizeof device, "%.*s", (int)strcspn(runs_on, ","), runs_on);
+    const segrt_session_options options = {
+        .size = sizeof options, .device = device, .precision = w->o->from.precision, .pool = session_pool(w->sessions[0])};
+    return !segrt_session_open(&w->sessions[runner], w->t.engine, &options, NULL); /* no memory for it: the first does the work */
+}
+
+/* How many threads and sessions work side by side.  With one thread, or little to overlap, all is done in turn. */
+static pipeline plan_job(work *w)
+{
+    pipeline p = {.count = w->in->count,
+                  .runners = 1,
+                  .places = 1,
+                  .most_bytes = MOST_BYTES,
+                  .user = w,
+                  .begin = begin_item,
+                  .run = run_item,
+                  .end = end_item,
+                  .done = item_done,
+                  .prepare = open_session};
+    const int threads = session_threads(w->sessions[0]);
+    bool in_turn = threads == 1 || w->in->count == 1;
+    for (size_t i = 0; i < w->in->count; i++)
+        in_turn = in_turn || is_stdin(&w->in->list[i]);
+    if (in_turn)
+        return p;
+    const bool gpu = session_has_device(w->sessions[0]);
+    p.runners = gpu ? SESSIONS_ON_A_GPU : 1;
+    p.helpers =
+        gpu && threads > 2 * SESSIONS_ON_A_GPU ? threads - SESSIONS_ON_A_GPU : threads; /* who waits for a GPU keeps a processor busy */
+    if ((size_t)p.helpers > p.count)
+        p.helpers = (int)p.count;
+    p.places = pipeline_places(p.helpers, p.runners);
+    return p;
+}
+
+static int run(work *w)
 {
     const size_t classes = (size_t)w->t.info.classes;
-    w->how = preparing_apply(&w->o->prepare, w->t.engine);
-    w->out = outputs_for(&w->t, w->o->folder, !w->o->no_overlay, w->o->confidence);
-    w->scene.label_bytes = classes > 256 ? 2 : 1;
-    w->counts = calloc(classes, sizeof *w->counts);
+    w->sessions[0] = w->t.session;
+    w->plan = (scene_plan){.t = &w->t,
+                           .how = preparing_apply(&w->o->prepare, w->t.engine),
+                           .out = outputs_for(&w->t, w->o->folder, !w->o->no_overlay, w->o->confidence)};
+    const pipeline job = plan_job(w);
     w->all_counts = calloc(classes, sizeof *w->all_counts);
     w->entries = w->o->json ? json_array() : NULL;
-    if (!w->counts || !w->all_counts) {
-        report("out of memory for %zu counts", classes);
+    w->scenes = calloc((size_t)job.places, sizeof *w->scenes);
+    if (!w->all_counts || !w->scenes) {
+        report("out of memory for %zu counts and %d pictures", classes, job.places);
         return EXIT_SOME_FAILED;
     }
-    w->failed = in->failed;
-    bool folders = false, frames_only = in->count == 1 && !strcmp(in->list[0].path, "-");
-    w->bar = progress_begin(frames_only ? 0 : in->count, frames_only ? "frames" : "pictures");
-    for (size_t i = 0; i < in->count && !w->device_failed; i++) {
-        const bool fine = strcmp(in->list[i].path, "-") ? segment_file(w, &in->list[i]) : segment_stdin(w, &in->list[i]);
-        w->failed += !fine;
-        folders = folders || in->list[i].from_folder;
-        progress_step(&w->bar);
-    }
+    for (; w->places < job.places; w->places++)
+        if (!scene_open(&w->scenes[w->places], &w->plan))
+            return EXIT_SOME_FAILED;
+    w->failed = w->in->failed;
+    const bool frames_only = w->in->count == 1 && is_stdin(&w->in->list[0]);
+    w->bar = progress_begin(frames_only ? 0 : w->in->count, frames_only ? "frames" : "pictures");
+    const pipeline_threads threads = pipeline_run(&job);
+    w->time.wall = seconds_now() - w->bar.begin;
+    w->time.threads = threads.helpers;
+    w->time.sessions = threads.runners;
+    const double rate = (double)w->done / (w->time.wall + 1e-9);
     progress_clear(&w->bar);
-    if (w->done > 1 || folders) {
-        printf("%zu pictures on %s, %.1f a second", w->done, segrt_session_device(w->t.session),
-               (double)w->done / (seconds_now() - w->bar.begin + 1e-9));
+    if (w->done > 1 || w->folders) {
+        printf("%zu pictures on %s, %.1f a second", w->done, segrt_session_device(w->t.session), rate);
         if (w->failed)
             printf(", %zu failed", w->failed);
         printf("\n");
+        if (w->done > 1)
+            spent_print(&w->time, stdout);
         print_shares(&w->t, w->all_counts);
     }
     bool written = true;
     if (w->entries)
-        written = report_json(json_pack("{s:s, s:s, s:O, s:o, s:i}", "model", w->t.name, "device", segrt_session_device(w->t.session), "pictures",
-                                        w->entries, "shares", shares_json(&w->t, w->all_counts), "failed", (int)w->failed),
-                              w->o->json);
+        written =
+            report_json(json_pack("{s:s, s:s, s:O, s:o, s:i, s:f, s:o}", "model", w->t.name, "device", segrt_session_device(w->t.session),
+                                  "pictures", w->entries, "shares", shares_json(&w->t, w->all_counts), "failed", (int)w->failed,
+                                  "pictures_a_second", rate, "time", spent_json(&w->time)),
+                        w->o->json);
     written = report_flush() && written;
     if (w->device_failed)
         return EXIT_DEVICE;
@@ -303,9 +325,12 @@ static int run(work *w, const inputs *in)
 static void release(work *w)
 {
     json_decref(w->entries);
-    labelled_free(&w->scene);
-    free(w->counts);
+    for (int i = 0; i < w->places; i++)
+        scene_close(&w->scenes[i]);
+    free(w->scenes);
     free(w->all_counts);
+    for (int i = 1; i < SESSIONS_ON_A_GPU; i++)
+        segrt_session_close(w->sessions[i]);
     target_close(&w->t);
 }
 
@@ -342,11 +367,11 @@ int segment_command(int argc, char **argv)
     int exit_code;
     if (arguments_end(arguments_read(&page, rows, sizeof rows / sizeof *rows, argc, argv, &operands), &exit_code))
         return exit_code;
-    work w = {.o = &o};
     inputs in;
+    work w = {.o = &o, .in = &in};
     int result = inputs_collect(&in, argv + 1, operands) ? target_open(&w.t, &o.from) : EXIT_SOME_FAILED;
     if (!result)
-        result = run(&w, &in);
+        result = run(&w);
     release(&w);
     inputs_free(&in);
     return result;

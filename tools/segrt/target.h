@@ -22,7 +22,7 @@ typedef struct target_options {
     {"--device", 0, "NAME", "auto (default), cpu, cuda, cuda:N, reference", value_text, &(o).device},                                      \
         {"--precision", 0, "TYPE", "f32 (default), tf32, bf16, f16, int8", value_precision, &(o).precision},                               \
     {                                                                                                                                      \
-        "--threads", 0, "N", "threads of the CPU backend (default: all)", value_count, &(o).threads                                        \
+        "--threads", 0, "N", "threads at work (default: all)", value_count, &(o).threads                                        \
     }
 #define TARGET_RANDOM_HEAD_ARGUMENT(o)                                                                                                     \
     {                                                                                                                                      \

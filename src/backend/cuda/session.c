@@ -3,7 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "backend/cuda/facts.h"
+#include "backend/cuda/traffic.h"
 
 static segrt_status check(cuda_session *s, cudaError_t code, const char *doing, segrt_error *error)
 {
@@ -41,6 +43,9 @@ static void session_close(void *state)
         cudaEventDestroy(s->begin);
     if (s->end)
         cudaEventDestroy(s->end);
+    for (int i = 0; i < SESSION_MARKS; i++)
+        if (s->mark[i])
+            cudaEventDestroy(s->mark[i]);
     if (s->stream)
         cudaStreamDestroy(s->stream);
     if (s->lost && cudaDeviceSynchronize() != cudaSuccess)
@@ -81,6 +86,7 @@ static segrt_status session_open(void **state, const network *net, const backend
     s->net = net;
     s->fused = !options->no_fuse;
     s->profiled = options->profile;
+    s->graphs = !options->no_graph;
     void *counters = NULL;
     segrt_status status = device_open(&s->on, options->device, error);
     if (!status)
@@ -91,6 +97,8 @@ static segrt_status session_open(void **state, const network *net, const backend
         status = check(s, cudaEventCreate(&s->begin), "making an event", error);
     if (!status)
         status = check(s, cudaEventCreate(&s->end), "making an event", error);
+    for (int i = 0; !status && i < SESSION_MARKS; i++)
+        status = check(s, cudaEventCreate(&s->mark[i]), "making an event", error);
     if (!status)
         status = check(s, cudaEventCreateWithFlags(&s->done, cudaEventDisableTiming), "making an event", error);
     if (!status)
@@ -324,11 +332,22 @@ static bool same_rows(const backend_profile_row *row, const step *at)
     return row->kernel == at->name && row->first.kind == at->first.kind && row->first.stage == at->first.stage && row->count == at->count;
 }
 
-/* Step by step with an event between steps. */
-static segrt_status run_profiled(cuda_session *s, segrt_error *error)
+/* Step by step as the graph has them: what launching costs without it. */
+static segrt_status run_steps(cuda_session *s, segrt_error *error)
 {
     const plan *p = s->latest;
-    const launch how = {.stream = s->stream};
+    const launch how = how_to_launch(s, p);
+    segrt_status status = SEGRT_OK;
+    for (int i = 0; !status && i < p->count; i++)
+        status = check(s, step_launch(&p->steps[i], s->type, &how), p->steps[i].name, error);
+    return status;
+}
+
+/* Each step by itself, several times in a row between events; then the run as it is. */
+static segrt_status run_profiled(cuda_session *s, segrt_error *error)
+{
+    enum { REPEATS = 10 };
+    const plan *p = s->latest;
     if (s->profile_count != (size_t)p->count || !same_rows(&s->profile[p->count - 1], &p->steps[p->count - 1])) {
         arena_free(&s->profile_memory);
         s->profile_count = 0;
@@ -337,25 +356,20 @@ static segrt_status run_profiled(cuda_session *s, segrt_error *error)
             return fail_memory(error, (size_t)p->count * sizeof *s->profile, "the profile");
         s->profile_count = (size_t)p->count;
         for (int i = 0; i < p->count; i++)
-            s->profile[i] = (backend_profile_row){
-                .first = p->steps[i].first, .count = p->steps[i].count, .kernel = p->steps[i].name, .macs = p->steps[i].macs};
+            s->profile[i] = (backend_profile_row){.first = p->steps[i].first,
+                                                  .count = p->steps[i].count,
+                                                  .kernel = p->steps[i].name,
+                                                  .macs = p->steps[i].macs,
+                                                  .bytes = step_bytes(&p->steps[i], s->type)};
     }
-    for (int i = 0; i < p->count; i++) {
-        float ms = 0;
-        segrt_status status = check(s, cudaEventRecord(s->begin, s->stream), "timing", error);
-        if (!status)
-            status = check(s, step_launch(&p->steps[i], s->type, &how), p->steps[i].name, error);
-        if (!status)
-            status = check(s, cudaEventRecord(s->end, s->stream), "timing", error);
-        if (!status)
-            status = check(s, cudaEventSynchronize(s->end), p->steps[i].name, error);
-        if (!status)
-            status = check(s, cudaEventElapsedTime(&ms, s->begin, s->end), "timing", error);
-        if (status)
-            return status;
-        s->profile[i].seconds += 1e-3 * (double)ms;
-    }
-    return SEGRT_OK;
+    float *ms = memory_get_array((size_t)p->count, sizeof *ms);
+    if (!ms)
+        return fail_memory(error, (size_t)p->count * sizeof *ms, "the profile");
+    segrt_status status = cuda_session_time_steps(s, REPEATS, ms, error);
+    for (int i = 0; !status && i < p->count; i++)
+        s->profile[i].seconds += 1e-3 * (double)ms[i];
+    memory_free(ms);
+    return status ? status : run_steps(s, error);
 }
 
 /* Host memory that the device reads at full speed. */
@@ -413,6 +427,7 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
         key.logits ? (size_t)key.n * (size_t)s->net->classes * (size_t)p->shape.stage[0].h * (size_t)p->shape.stage[0].w * sizeof(float)
                    : 0;
     const size_t results = labels + (key.confidence ? pixels : 0) + logits;
+    s->marked = false;
     status = grow_pinned(s, input > results ? input : results, error);
     if (status)
         return status;
@@ -420,7 +435,11 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
     if (status)
         return status;
     memcpy(s->pinned, run->pixels ? (const void *)run->pixels : (const void *)run->input, input);
-    status = check(s, cudaMemcpyAsync(p->input, s->pinned, input, cudaMemcpyHostToDevice, s->stream), "copying the input", error);
+    status = check(s, cudaEventRecord(s->mark[0], s->stream), "timing", error);
+    if (!status)
+        status = check(s, cudaMemcpyAsync(p->input, s->pinned, input, cudaMemcpyHostToDevice, s->stream), "copying the input", error);
+    if (!status)
+        status = check(s, cudaEventRecord(s->mark[1], s->stream), "timing", error);
     bool means = false;
     for (int i = 0; i < STAGES; i++)
         means = means || run->stage_mean[i];
@@ -430,8 +449,12 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
         status = run_observed(s, run, error);
     else if (s->profiled)
         status = run_profiled(s, error);
+    else if (!s->graphs)
+        status = run_steps(s, error);
     else
         status = check(s, cudaGraphLaunch(p->graph, s->stream), "running the network", error);
+    if (!status)
+        status = check(s, cudaEventRecord(s->mark[2], s->stream), "timing", error);
     char *at = s->pinned;
     if (!status && logits)
         status = check(s, cudaMemcpyAsync(at, p->planes, logits, cudaMemcpyDeviceToHost, s->stream), "copying logits", error);
@@ -440,11 +463,14 @@ static segrt_status session_run(void *state, const backend_run *run, segrt_error
     if (!status && key.confidence)
         status = check(s, cudaMemcpyAsync(at + logits + labels, p->confidence, pixels, cudaMemcpyDeviceToHost, s->stream),
                        "copying confidence", error);
+    if (!status)
+        status = check(s, cudaEventRecord(s->mark[3], s->stream), "timing", error);
     const segrt_status ended =
         check(s, cudaStreamSynchronize(s->stream), "running the network", error); /* also after a failure: the input is read until then */
     status = status ? status : ended;
     if (status)
         return status;
+    s->marked = true;
     if (logits)
         memcpy(run->logits, at, logits);
     if (key.labels)
@@ -478,8 +504,8 @@ static segrt_status copy_pictures(cuda_session *s, cudaStream_t stream, char *to
     segrt_status status = SEGRT_OK;
     for (int i = 0; !status && i < run->n; i++)
         status = check(s,
-                       cudaMemcpy2DAsync(to + (size_t)i * to_picture, to_row, from + (size_t)i * from_picture, from_row, row, (size_t)run->h,
-                                         cudaMemcpyDefault, stream),
+                       cudaMemcpy2DAsync(to + (size_t)i * to_picture, to_row, from + (size_t)i * from_picture, from_row, row,
+                                         (size_t)run->h, cudaMemcpyDefault, stream),
                        "copying on the caller's stream", error);
     return status;
 }
@@ -511,8 +537,8 @@ static segrt_status queue_run(cuda_session *s, const backend_device_run *run, se
     const plan *p = s->latest;
     status = check(s, cudaStreamWaitEvent(stream, s->done, 0), "waiting for the run before", error);
     if (!status)
-        status = copy_pictures(s, stream, p->input, in_row, rows * in_row, (const char *)run->pixels, run->stride, run->picture_stride, in_row,
-                               run, error);
+        status = copy_pictures(s, stream, p->input, in_row, rows * in_row, (const char *)run->pixels, run->stride, run->picture_stride,
+                               in_row, run, error);
     if (!status)
         status = check(s, cudaGraphLaunch(p->graph, stream), "running the network", error);
     if (!status)
@@ -566,4 +592,7 @@ const backend cuda_backend_table = {
     .profile = session_profile,
     .close = session_close,
     .run_device = session_run_device,
+    .times = cuda_session_times,
+    .ceiling = cuda_ceiling,
+    .facts = cuda_facts,
 };

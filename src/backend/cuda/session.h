@@ -4,13 +4,15 @@
 
 #include "backend/cuda/plan.h"
 
-enum { SESSION_PLANS = 8 };
+enum { SESSION_PLANS = 8, SESSION_MARKS = 4 };
 
 typedef struct cuda_session {
     const network *net;
     device on;
     numeric type;
-    bool fused, profiled, lost; /* lost: the device failed; nothing on it can be used any more */
+    bool fused, profiled, graphs; /* graphs: a run is one graph, not its steps one by one */
+    bool lost;                    /* the device failed; nothing on it can be used any more */
+    bool marked;                  /* `mark` was recorded by the latest run */
     cudaStream_t stream;
     packed weights;
     unsigned *counters;
@@ -24,13 +26,16 @@ typedef struct cuda_session {
     arena profile_memory;
     backend_profile_row *profile;
     size_t profile_count;
-    double gpu_seconds; /* of the latest run: kernels alone */
     cudaEvent_t begin, end;
-    cudaEvent_t done; /* of the latest run on a caller's stream: the workspace is busy until then */
+    cudaEvent_t mark[SESSION_MARKS]; /* of the latest run: begin, input copied, computed, results copied */
+    cudaEvent_t done;                /* of the latest run on a caller's stream: the workspace is busy until then */
     char description[160];
 } cuda_session;
 
 extern const backend cuda_backend_table;
+
+/* backend.times: between the marks of the latest run. */
+void cuda_session_times(void *state, backend_times *times);
 
 /* For benchmarks: replays the latest plan's graph `count` times and gives each replay's milliseconds by events. */
 segrt_status cuda_session_time(cuda_session *s, int count, float *milliseconds, segrt_error *error);

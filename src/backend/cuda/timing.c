@@ -1,4 +1,4 @@
-/* timing: how long the latest plan takes on the device, without the copies to and from it. */
+/* timing: how long the latest plan takes on the device, with and without the copies to and from it. */
 #include "backend/cuda/session.h"
 
 typedef struct timed {
@@ -49,4 +49,16 @@ segrt_status cuda_session_time_steps(cuda_session *s, int count, float *millisec
         milliseconds[i] /= (float)count;
     }
     return status;
+}
+
+void cuda_session_times(void *state, backend_times *times)
+{
+    cuda_session *s = state;
+    double *const parts[] = {&times->copy_in, &times->compute, &times->copy_out};
+    *times = (backend_times){0};
+    for (int i = 0; s->marked && i < 3; i++) {
+        float ms = 0;
+        if (cudaEventElapsedTime(&ms, s->mark[i], s->mark[i + 1]) == cudaSuccess)
+            *parts[i] = 1e-3 * (double)ms;
+    }
 }

@@ -5,7 +5,7 @@
  * vpdpbusd multiplies unsigned bytes by signed ones: weights are stored plus WEIGHT_OFFSET, and sums begin with what that adds, taken
  * off: the sum of the row's integers times the offset.
  *
- * The including file has defined quantum, WEIGHT_OFFSET, vi_set and vi_multiply_add(sum, word, weights), and with an offset
+ * The including file has defined quantum, WEIGHT_OFFSET, vi_set, vi_load and vi_multiply_add(sum, words, weights), and with an offset
  * vi_add_bytes(sum, bytes), beside what common_int8.h wants. */
 #ifndef SEGRT_COMMON_INT8_WORDS_H
 #define SEGRT_COMMON_INT8_WORDS_H
@@ -59,16 +59,22 @@ static inline __attribute__((always_inline)) void tile(const int8_args *q, const
             sum[r][v] = vi_set(begin[r]);
     const quantum *a = (const quantum *)q->a + i * q->a_row;
     const quantum *b = (const quantum *)((const char *)q->b + (size_t)p * q->b_panel);
-    const ptrdiff_t next_panel = (ptrdiff_t)(q->b_panel / sizeof(quantum));
-    for (int k = 0; k < q->k; k += WORD, a += WORD, b += WORD * PANEL)
+    const ptrdiff_t row = q->a_row, next_panel = (ptrdiff_t)(q->b_panel / sizeof(quantum));
+    for (int k = 0; k < q->k; k += WORD, a += WORD, b += WORD * PANEL) {
+        vi weight[2 * PANEL_VECTORS];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++)
+            weight[v] = vi_load(b + v / PANEL_VECTORS * next_panel + v % PANEL_VECTORS * WORD * VL);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             int32_t word;
-            memcpy(&word, a + r * q->a_row, sizeof word);
+            memcpy(&word, a + r * row, sizeof word);
+            const vi x = vi_set(word);
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; v++)
-                sum[r][v] = vi_multiply_add(sum[r][v], word, b + v / PANEL_VECTORS * next_panel + v % PANEL_VECTORS * WORD * VL);
+                sum[r][v] = vi_multiply_add(sum[r][v], x, weight[v]);
         }
+    }
     vf result[TILE_ROWS][2 * PANEL_VECTORS];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)

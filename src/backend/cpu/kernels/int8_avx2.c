@@ -3,10 +3,7 @@
 
 typedef int16_t quantum;
 #define WEIGHT_OFFSET 0
-static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
-{
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_set1_epi32(pair), _mm256_loadu_si256((const __m256i *)b)));
-}
+static inline vi vi_multiply_add(vi sum, vi pairs, vi weights) { return sum + (vi)_mm256_madd_epi16((__m256i)pairs, (__m256i)weights); }
 
 #include "backend/cpu/kernels/common_int8_words.h"
 #include "backend/cpu/kernels/tables.h"

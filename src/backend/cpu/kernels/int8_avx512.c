@@ -3,10 +3,7 @@
 
 typedef int16_t quantum;
 #define WEIGHT_OFFSET 0
-static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
-{
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_set1_epi32(pair), _mm512_loadu_si512(b)));
-}
+static inline vi vi_multiply_add(vi sum, vi pairs, vi weights) { return sum + (vi)_mm512_madd_epi16((__m512i)pairs, (__m512i)weights); }
 
 #include "backend/cpu/kernels/common_int8_words.h"
 #include "backend/cpu/kernels/tables.h"

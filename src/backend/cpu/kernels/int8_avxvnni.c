@@ -3,13 +3,10 @@
 
 typedef int8_t quantum;
 #define WEIGHT_OFFSET 128
-static inline vi vi_multiply_add(vi sum, int32_t word, const int8_t *b)
-{
-    return _mm256_dpbusd_avx_epi32(sum, _mm256_loadu_si256((const __m256i *)b), _mm256_set1_epi32(word));
-}
+static inline vi vi_multiply_add(vi sum, vi words, vi weights) { return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)weights, (__m256i)words); }
 static inline vi vi_add_bytes(vi sum, const int8_t *a)
 {
-    return _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)a));
+    return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)a));
 }
 
 #include "backend/cpu/kernels/common_int8_words.h"

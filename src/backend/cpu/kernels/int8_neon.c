@@ -3,9 +3,9 @@
 
 typedef int16_t quantum;
 #define WEIGHT_OFFSET 0
-static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
+static inline vi vi_multiply_add(vi sum, vi pairs, vi weights)
 {
-    const int16x8_t x = vreinterpretq_s16_s32(vdupq_n_s32(pair)), w = vld1q_s16(b);
+    const int16x8_t x = vreinterpretq_s16_s32(pairs), w = vreinterpretq_s16_s32(weights);
     return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(w)), vmull_high_s16(x, w)));
 }
 

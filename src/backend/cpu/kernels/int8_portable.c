@@ -3,12 +3,13 @@
 
 typedef int16_t quantum;
 #define WEIGHT_OFFSET 0
-static inline vi vi_multiply_add(vi sum, int32_t pair, const int16_t *b)
+static inline vi vi_multiply_add(vi sum, vi pairs, vi weights)
 {
-    int16_t x[2];
-    memcpy(x, &pair, sizeof x);
+    int16_t x[2 * VL], w[2 * VL];
+    memcpy(x, &pairs, sizeof x);
+    memcpy(w, &weights, sizeof w);
     for (int i = 0; i < VL; i++)
-        sum[i] += x[0] * b[2 * i] + x[1] * b[2 * i + 1];
+        sum[i] += x[2 * i] * w[2 * i] + x[2 * i + 1] * w[2 * i + 1];
     return sum;
 }
 

@@ -6,7 +6,7 @@
 
 typedef int8_t quantum;
 #define WEIGHT_OFFSET 128
-static inline vi vi_multiply_add(vi sum, int32_t word, const int8_t *b) { return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(b), _mm512_set1_epi32(word)); }
-static inline vi vi_add_bytes(vi sum, const int8_t *a) { return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), _mm512_loadu_si512(a)); }
+static inline vi vi_multiply_add(vi sum, vi words, vi weights) { return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)weights, (__m512i)words); }
+static inline vi vi_add_bytes(vi sum, const int8_t *a) { return (vi)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi8(1), _mm512_loadu_si512(a)); }
 
 #endif

@@ -6,6 +6,9 @@
 
 typedef int8_t quantum;
 #define WEIGHT_OFFSET 0
-static inline vi vi_multiply_add(vi sum, int32_t word, const int8_t *b) { return vdotq_s32(sum, vld1q_s8(b), vreinterpretq_s8_s32(vdupq_n_s32(word))); }
+static inline vi vi_multiply_add(vi sum, vi words, vi weights)
+{
+    return vdotq_s32(sum, vreinterpretq_s8_s32(weights), vreinterpretq_s8_s32(words));
+}
 
 #endif

@@ -7,7 +7,7 @@
 #include "backend/cpu/kernels/vector_portable.h"
 
 static inline vi vi_set(int32_t x) { return (vi){x, x, x, x}; }
-static inline vi vi_load(const int32_t *p)
+static inline vi vi_load(const void *p)
 {
     vi x;
     memcpy(&x, p, sizeof x);

@@ -45,12 +45,12 @@ def check(segrt, zoo, name, folder, checkpoints):
         code, said = run(segrt, 'export', path, '-o', exported, '--shape', f'1x{size}')
         if code: return 'WRONG', {'reason': f'export: {said}'}
         graph, weights = content(exported)
-        if family not in checkpoints['made']:
+        if (family, size) not in checkpoints['made']:
             original = os.path.join(folder, family + '.onnx')
             code, said = run(segrt, 'export', os.path.join(zoo, family + '.pth'), '-o', original, '--shape', f'1x{size}')
             if code: return 'WRONG', {'reason': f'export of the checkpoint: {said}'}
-            checkpoints['made'][family] = content(original)
-        same_graph, expected = checkpoints['made'][family]
+            checkpoints['made'][family, size] = content(original)
+        same_graph, expected = checkpoints['made'][family, size]
         figures['graph'] = 'same' if graph == same_graph and weights.keys() == expected.keys() else 'DIFFERENT'
         if figures['graph'] == 'same':
             off = [float(np.linalg.norm((w.astype(np.float64) - expected[n]).ravel()) / max(np.linalg.norm(expected[n].ravel()), 1e-30)) if w.size else 0 for n, w in weights.items()]

@@ -13,7 +13,7 @@ folder = tempfile.mkdtemp()
 core = ov.Core()
 MODELS = {'hf': 'hf/model.safetensors', 'nvlabs': 'nvlabs/segformer_tiny.pth', 'mmseg': 'mmseg/segformer_tiny.pth'}
 SHAPES = {'1x64x96': [(1, 3, 64, 96)], 'dynamic': [(1, 3, 64, 96), (2, 3, 97, 65)], 'dynamicx64x96': [(1, 3, 64, 96), (2, 3, 64, 96)]}
-LIMIT = {'f32': 2e-6, 'f16': 1e-2}   # norm of the logits' difference; float16: of arithmetic in 16 bits
+LIMIT = {'f32': 1e-5, 'f16': 1e-2}   # norm of the logits' difference, what docs/export.md promises; float16: of arithmetic in 16 bits
 LABELS = {'f32': 0.9999, 'f16': 0.98}
 
 

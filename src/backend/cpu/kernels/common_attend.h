@@ -3,7 +3,7 @@
 #ifndef SEGRT_COMMON_ATTEND_H
 #define SEGRT_COMMON_ATTEND_H
 
-#include "backend/cpu/kernels/common_gemm.h"
+#include "backend/cpu/kernels/common_keys.h"
 #include "backend/cpu/kernels/common_rows.h"
 
 enum { ATTEND_ROWS = 48, KEY_TILE = 256 }; /* whole tiles of 2, 6 and 12 rows; scores are 48 KB, keys of one head (d = 64) 64 */
@@ -23,22 +23,10 @@ static size_t attend_bytes(int d)
     return sizeof(attend_space);
 }
 
-/* Keys and values are packed as any second factor. */
-static size_t key_bytes(int d)
-{
-    return panel_bytes(d);
-}
+/* Values are packed as any second factor, as keys are. */
 static size_t value_bytes(int keys)
 {
     return panel_bytes(keys);
-}
-static float key_at(const void *panel, int i, int column)
-{
-    return packed_at(panel, i, column);
-}
-static void pack_keys(void *b, const float *src, ptrdiff_t src_row, int n, int d)
-{
-    pack_rows(b, src, src_row, n, d);
 }
 static void pack_values(void *b, size_t b_panel, const float *src, ptrdiff_t src_row, int n, int k0, int k1)
 {

@@ -3,7 +3,7 @@
 #ifndef SEGRT_COMMON_ATTEND_PAIRS_H
 #define SEGRT_COMMON_ATTEND_PAIRS_H
 
-#include "backend/cpu/kernels/common_gemm.h"
+#include "backend/cpu/kernels/common_keys.h"
 #include "backend/cpu/kernels/common_rows.h"
 #include "backend/cpu/kernels/common_weights.h"
 
@@ -26,21 +26,9 @@ static size_t attend_bytes(int d)
     (void)d;
     return sizeof(attend_space);
 }
-static size_t key_bytes(int d)
-{
-    return panel_bytes(d);
-}
 static size_t value_bytes(int keys)
 {
     return panel_bytes(whole_groups(keys));
-}
-static float key_at(const void *panel, int i, int column)
-{
-    return packed_at(panel, i, column);
-}
-static void pack_keys(void *b, const float *src, ptrdiff_t src_row, int n, int d)
-{
-    pack_rows(b, src, src_row, n, d);
 }
 
 static void pack_values(void *b, size_t b_panel, const float *src, ptrdiff_t src_row, int n, int k0, int k1)

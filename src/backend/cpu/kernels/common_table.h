@@ -46,7 +46,7 @@
 #define COMMON_TABLE(text, cpu_level)                                                                                                      \
     {                                                                                                                                      \
         .name = text, .level = cpu_level, .precision = COMMON_PRECISION, .parts = COMMON_PARTS, .operand_bytes = sizeof(operand), .k_unit = K_UNIT,               \
-        .tile_rows = TILE_ROWS, .begin = COMMON_BEGIN, .end = COMMON_END, .panel_bytes = panel_bytes, .packed_at = packed_at, .pack_rows = pack_rows, .pack_columns = pack_columns, .gemm = gemm,            \
+        .begin = COMMON_BEGIN, .end = COMMON_END, .panel_bytes = panel_bytes, .packed_at = packed_at, .pack_rows = pack_rows, .pack_columns = pack_columns, .gemm = gemm,            \
         .rstd = rstd, .operands = operands, .patch_norm = patch_norm, .stage_norm = stage_norm,                                      \
         .head_unit = COMMON_HEAD_UNIT, .attend_rows = ATTEND_ROWS, .attend_bytes = attend_bytes, .key_bytes = key_bytes, .value_bytes = value_bytes,                \
         .key_at = key_at, .pack_keys = pack_keys, .pack_values = pack_values, .attend = attend,                                            \

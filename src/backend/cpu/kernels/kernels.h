@@ -94,7 +94,6 @@ typedef struct cpu_kernels {
     int operand_bytes;
     int k_unit;                /* operands are read up to k rounded up to this */
     int depthwise_bytes;       /* of one column group's weights */
-    int tile_rows;             /* rows of a product that are done at once: multiples are best */
     int head_unit;             /* widths of heads are multiples */
     int attend_rows;           /* tokens of a call of `attend` */
 

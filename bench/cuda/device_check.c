@@ -208,8 +208,8 @@ static void faulted(const network *net)
         cuda_backend_table.close(s);
         return;
     }
-    step bad = s->latest->steps[0];
-    bad.args.gather.out = (void *)(uintptr_t)4096; /* nobody's memory */
+    step bad = s->latest->steps[s->latest->count - 1]; /* labels */
+    bad.args.label.labels = (void *)(uintptr_t)4096; /* nobody's memory */
     step_launch(&bad, s->type, &(launch){.stream = s->stream});
     const segrt_status status = run_host(s, pixels, 1, H, W, labels, &error);
     say(status == SEGRT_DEVICE, "a fault on the device", error.message);

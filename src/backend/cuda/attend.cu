@@ -8,6 +8,11 @@ void attend_choose(attend_args *args, numeric type, int processors, bool wide)
     const long others = (long)args->heads * args->images, blocks = (args->tokens + 127) / 128 * others;
     args->wide = narrow && wide;
     args->rows = narrow && !wide && 2 * blocks >= 3L * processors ? 128 : 64;
+    /* Two groups of warps that share keys where both find work, that share rows where there are few of them. */
+    const long units = (args->tokens + 63) / 64 * others;
+    const bool many = blocks >= 3L * processors / 2, few = units <= processors && args->nkeys > 2 * 64;
+    args->row_groups = many ? 2 : 1;
+    args->key_groups = !many && few ? 2 : 1;
 }
 
 cudaError_t attend_launch(const attend_args *args, numeric type, const launch *how)

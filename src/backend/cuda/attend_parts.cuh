@@ -215,7 +215,26 @@ __device__ __forceinline__ void store_result(const attend_args &p, float (&out)[
     constexpr int O_TILES = D / 8;
     const int lane = threadIdx.x & 31, row_in = lane >> 2, column_in = (lane & 3) * 2, warp_row = (threadIdx.x >> 5) * MT * 16, head = blockIdx.y, image = blockIdx.z;
 #pragma unroll
-    for (int i = 0; i < MT; i++)
+    for (int i = 0; i < MT; i++) {
+        float2 before[2][O_TILES], bias[O_TILES]; /* what is read, all at once */
+#pragma unroll
+        for (int j = 0; j < O_TILES; j++) {
+            bias[j] = make_float2(0, 0);
+            if (p.x && j * 8 + column_in < p.ldo)
+                bias[j] = *(const float2 *)(p.out_bias + j * 8 + column_in);
+        }
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const int r = warp_row + i * 16 + row_in + h * 8;
+            const float *x = p.x + ((size_t)image * p.tokens + row0 + r) * p.ldo;
+#pragma unroll
+            for (int j = 0; j < O_TILES; j++) {
+                const int column = j * 8 + column_in;
+                before[h][j] = make_float2(0, 0);
+                if (p.x && r < rows && column < p.ldo)
+                    before[h][j] = *(const float2 *)(x + column);
+            }
+        }
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             float sum = total[i][h];
@@ -232,10 +251,9 @@ __device__ __forceinline__ void store_result(const attend_args &p, float (&out)[
                 for (int j = 0; j < O_TILES; j++) {
                     const int column = j * 8 + column_in;
                     if (valid && column < p.ldo) {
-                        float2 *x = (float2 *)(p.x + row + column);
-                        const float2 before = *x, b = *(const float2 *)(p.out_bias + column);
-                        const float2 after = make_float2(before.x + out[i][j][2 * h] * scale + b.x, before.y + out[i][j][2 * h + 1] * scale + b.y);
-                        *x = after;
+                        const float2 b = bias[j], was = before[h][j];
+                        const float2 after = make_float2(was.x + out[i][j][2 * h] * scale + b.x, was.y + out[i][j][2 * h + 1] * scale + b.y);
+                        *(float2 *)(p.x + row + column) = after;
                         out[i][j][2 * h] = after.x, out[i][j][2 * h + 1] = after.y;
                         squares += after.x * after.x + after.y * after.y;
                     }
@@ -255,6 +273,7 @@ __device__ __forceinline__ void store_result(const attend_args &p, float (&out)[
                     *(pair<N> *)(to + j * 8 + column_in) = narrow2<N>(out[i][j][2 * h] * scale, out[i][j][2 * h + 1] * scale);
             }
         }
+    }
 }
 
 } // namespace

@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int STRIP = 8, COLUMNS = 16, WARPS = COLUMNS / 2;
+constexpr int COLUMNS = 16, WARPS = COLUMNS / 2, AT_ONCE = 2;
 
 template <numeric N> struct four { uint2 raw; };
 template <> struct four<NUMERIC_TF32> { float4 raw; };
@@ -24,7 +24,7 @@ template <numeric N> __device__ __forceinline__ float4 widen4(four<N> v)
 
 __device__ __forceinline__ void add(float4 &s, float4 v, float4 w) { s.x = fmaf(v.x, w.x, s.x), s.y = fmaf(v.y, w.y, s.y), s.z = fmaf(v.z, w.z, s.z), s.w = fmaf(v.w, w.w, s.w); }
 
-template <numeric N> __global__ void __launch_bounds__(32 * WARPS, 2) depthwise(const depthwise_args p)
+template <numeric N, int STRIP> __global__ void __launch_bounds__(32 * WARPS, AT_ONCE) depthwise(const depthwise_args p)
 {
     using T = storage_t<N>;
     const int lane = threadIdx.x & 31, channel = (blockIdx.x * 32 + lane) * 4;
@@ -43,28 +43,32 @@ template <numeric N> __global__ void __launch_bounds__(32 * WARPS, 2) depthwise(
 
     const T *in = (const T *)p.in + (size_t)image * p.h * p.w * p.width + channel;
     T *out = (T *)p.out + (size_t)image * p.h * p.w * p.width + channel;
-    four<N> next[4];
-    auto load = [&](int y) {
+    constexpr int AHEAD = is_float<N> ? 2 : 3; /* rows on their way: one alone would be waited for every time */
+    four<N> next[AHEAD][4];
+    auto load = [&](int i) {
+        const int y = y0 - 1 + i;
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const int at = x - 1 + j;
-            next[j] = {};
+            next[i % AHEAD][j] = {};
             if (y >= 0 && y < p.h && at >= 0 && at < p.w)
-                next[j] = *(const four<N> *)(in + (y * p.w + at) * (size_t)p.width);
+                next[i % AHEAD][j] = *(const four<N> *)(in + (y * p.w + at) * (size_t)p.width);
         }
     };
     float4 sum[2][3] = {{bias, bias, bias}, {bias, bias, bias}}; /* of rows y - 1, y, y + 1, turning */
-    load(y0 - 1);
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++)
+        load(i);
 #pragma unroll
     for (int i = 0; i < STRIP + 2; i++) {
         const int y = y0 - 1 + i;
         float4 row[4];
 #pragma unroll
         for (int j = 0; j < 4; j++)
-            row[j] = widen4<N>(next[j]);
-        if (i < STRIP + 1)
-            load(y + 1);
-        else
+            row[j] = widen4<N>(next[i % AHEAD][j]);
+        if (i + AHEAD < STRIP + 2)
+            load(i + AHEAD);
+        else if (i + AHEAD == STRIP + 2)
             start_next();
 #pragma unroll
         for (int column = 0; column < 2; column++) {
@@ -81,10 +85,45 @@ template <numeric N> __global__ void __launch_bounds__(32 * WARPS, 2) depthwise(
     }
 }
 
+
+dim3 grid_of(const depthwise_args &p, int strip) { return dim3((p.width + 127) / 128, (p.w + COLUMNS - 1) / COLUMNS, (p.h + strip - 1) / strip * p.images); }
+
+template <numeric N, int STRIP> cudaError_t launch_strip(const depthwise_args &p, const launch *how) { return start(depthwise<N, STRIP>, grid_of(p, STRIP), 32 * WARPS, 0, how, p); }
+
+/* Rows of a strip: longer ones read less twice, shorter ones leave fewer multiprocessors idle at the end. */
+int choose_strip(const depthwise_args &p)
+{
+    static const int strips[] = {8, 6, 5, 4, 2};
+    int best = strips[0];
+    long least = 0;
+    for (int strip : strips) {
+        const dim3 grid = grid_of(p, strip);
+        const long at_once = (long)AT_ONCE * p.processors, waves = ((long)grid.x * grid.y * grid.z + at_once - 1) / at_once, rows = waves * (strip + 3);
+        if (!least || rows < least) {
+            least = rows;
+            best = strip;
+        }
+    }
+    return best;
+}
+
 } // namespace
 
 cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const launch *how)
 {
-    const dim3 grid((args->width + 127) / 128, (args->w + COLUMNS - 1) / COLUMNS, (args->h + STRIP - 1) / STRIP * args->images);
-    return dispatch(type, [&](auto n) { return start(depthwise<n()>, grid, 32 * WARPS, 0, how, *args); });
+    int strip = choose_strip(*args);
+    return dispatch(type, [&](auto n) {
+        switch (strip) {
+        case 8:
+            return launch_strip<n(), 8>(*args, how);
+        case 6:
+            return launch_strip<n(), 6>(*args, how);
+        case 5:
+            return launch_strip<n(), 5>(*args, how);
+        case 4:
+            return launch_strip<n(), 4>(*args, how);
+        default:
+            return launch_strip<n(), 2>(*args, how);
+        }
+    });
 }

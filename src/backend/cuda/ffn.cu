@@ -5,6 +5,7 @@
  *
  * A block has 8 x 16 tokens and all output columns.  Hidden channels pass in chunks of 64: the chunk with its halo comes
  * into shared memory in the background, becomes the left operand of a product there, and is gone. */
+#include "backend/cuda/bulk.cuh"
 #include "backend/cuda/gelu.cuh"
 
 namespace {
@@ -17,6 +18,83 @@ template <int WIDTH> constexpr int ffn_bytes()
 {
     const int work = LEFT_BYTES + 2 * ((stage_bytes<WIDTH> + 1023) / 1024 * 1024), results = TOKENS * (WIDTH + 4) * 4;
     return work > results ? work : results;
+}
+
+/* ROWS tokens of a column, four channels: depthwise convolution and GELU, to a tile of left operands. */
+template <numeric N, int ROWS>
+__device__ __forceinline__ void convolve(unsigned char *left, const unsigned char *taps, const unsigned char *halo, int r0, int column, int group)
+{
+    using T = storage_t<N>;
+    float4 tap[9];
+#pragma unroll
+    for (int i = 0; i < 9; i++)
+        tap[i] = *(const float4 *)(taps + i * CHUNK * 4);
+    const float4 bias = *(const float4 *)(taps + 9 * CHUNK * 4);
+    float4 out[3] = {bias, bias, bias}; /* of rows i - 1, i, i + 1 as they are read, turning */
+#pragma unroll
+    for (int i = 0; i < ROWS + 2; i++) {
+        float4 row[3];
+#pragma unroll
+        for (int j = 0; j < 3; j++)
+            row[j] = load4<N>((const T *)(halo + (i * HALO_W + j) * 128));
+#pragma unroll
+        for (int part = 0; part < 3; part++) { /* tap row 2, 1, 0 of the results that began two rows, one row and no row ago */
+            float4 &s = out[(i + part) % 3];
+#pragma unroll
+            for (int j = 0; j < 3; j++) {
+                const float4 w = tap[(2 - part) * 3 + j];
+                s.x = fmaf(row[j].x, w.x, s.x), s.y = fmaf(row[j].y, w.y, s.y), s.z = fmaf(row[j].z, w.z, s.z), s.w = fmaf(row[j].w, w.w, s.w);
+            }
+        }
+        float4 &done = out[i % 3];
+        if (i >= 2)
+            store4<N>((T *)(left + tile_offset<128>((r0 + i - 2) * TILE_W + column, group >> 1) + (group & 1) * 8),
+                      make_float4(gelu<N>(done.x), gelu<N>(done.y), gelu<N>(done.z), gelu<N>(done.w)));
+        done = bias;
+    }
+}
+
+/* Residual sum and norm of the block's rows, whose products lie in shared memory as float [TOKENS][WIDTH + 4]. */
+template <numeric N, int WIDTH, int THREADS> __device__ __forceinline__ void end_rows(const ffn_args &p, const float *results)
+{
+    using T = storage_t<N>;
+    constexpr int PITCH = WIDTH + 4, LANES = WIDTH / 4, PASS = THREADS / LANES, BATCH = 4;
+    const int tid = threadIdx.x, image = blockIdx.z, y0 = blockIdx.y * TILE_H, x0 = blockIdx.x * TILE_W;
+    const int at = tid % LANES * 4;
+    const bool inside = at < p.width;
+    float4 bias = make_float4(0, 0, 0, 0), shift = bias;
+    if (inside) {
+        bias = *(const float4 *)(p.bias + at);
+        if (p.offset)
+            shift = *(const float4 *)(p.offset + at);
+    }
+#pragma unroll 1
+    for (int first = tid / LANES; first < TOKENS; first += PASS * BATCH) {
+        float4 v[BATCH];
+        size_t row[BATCH];
+        bool valid[BATCH];
+#pragma unroll
+        for (int b = 0; b < BATCH; b++) {
+            const int r = first + b * PASS, y = y0 + r / TILE_W, x = x0 + r % TILE_W;
+            valid[b] = inside && y < p.h && x < p.w;
+            row[b] = ((size_t)(image * p.h + y) * p.w + x) * p.width + at;
+            v[b] = valid[b] ? *(const float4 *)(p.x + row[b]) : make_float4(0, 0, 0, 0);
+        }
+#pragma unroll
+        for (int b = 0; b < BATCH; b++) {
+            const float4 s = *(const float4 *)(results + (first + b * PASS) * PITCH + at);
+            v[b] = make_float4(v[b].x + s.x + bias.x, v[b].y + s.y + bias.y, v[b].z + s.z + bias.z, v[b].w + s.w + bias.w);
+            float squares = inside ? (v[b].x * v[b].x + v[b].y * v[b].y) + (v[b].z * v[b].z + v[b].w * v[b].w) : 0;
+#pragma unroll
+            for (int d = LANES / 2; d; d >>= 1)
+                squares += __shfl_xor_sync(0xffffffffu, squares, d);
+            const float scale = inverse_rms(squares, p.inverse_width, p.eps);
+            if (valid[b]) {
+                *(float4 *)(p.x + row[b]) = v[b];
+                store4<N>((T *)p.out + row[b], make_float4(v[b].x * scale - shift.x, v[b].y * scale - shift.y, v[b].z * scale - shift.z, v[b].w * scale - shift.w));
+            }
+        }
+    }
 }
 
 template <numeric N, int WIDTH, int THREADS> __global__ void __launch_bounds__(THREADS, 512 / THREADS) ffn(const ffn_args p)
@@ -77,33 +155,7 @@ template <numeric N, int WIDTH, int THREADS> __global__ void __launch_bounds__(T
         copy_commit();
         const unsigned char *stage = shared + LEFT_BYTES + (chunk & 1) * STAGE, *taps = stage + WIDTH * 128 + group * 16;
         const unsigned char *halo = stage + WIDTH * 128 + TAPS_BYTES + (r0 * HALO_W + column) * 128 + group * 8;
-        float4 tap[9];
-#pragma unroll
-        for (int i = 0; i < 9; i++)
-            tap[i] = *(const float4 *)(taps + i * CHUNK * 4);
-        const float4 bias = *(const float4 *)(taps + 9 * CHUNK * 4);
-        float4 out[3] = {bias, bias, bias}; /* of rows i - 1, i, i + 1 as they are read, turning */
-#pragma unroll
-        for (int i = 0; i < ROWS + 2; i++) {
-            float4 row[3];
-#pragma unroll
-            for (int j = 0; j < 3; j++)
-                row[j] = load4<N>((const T *)(halo + (i * HALO_W + j) * 128));
-#pragma unroll
-            for (int part = 0; part < 3; part++) { /* tap row 2, 1, 0 of the results that began two rows, one row and no row ago */
-                float4 &s = out[(i + part) % 3];
-#pragma unroll
-                for (int j = 0; j < 3; j++) {
-                    const float4 w = tap[(2 - part) * 3 + j];
-                    s.x = fmaf(row[j].x, w.x, s.x), s.y = fmaf(row[j].y, w.y, s.y), s.z = fmaf(row[j].z, w.z, s.z), s.w = fmaf(row[j].w, w.w, s.w);
-                }
-            }
-            float4 &done = out[i % 3];
-            if (i >= 2)
-                store4<N>((T *)(shared + tile_offset<128>((r0 + i - 2) * TILE_W + column, group >> 1) + (group & 1) * 8),
-                          make_float4(gelu<N>(done.x), gelu<N>(done.y), gelu<N>(done.z), gelu<N>(done.w)));
-            done = bias;
-        }
+        convolve<N, ROWS>(shared, taps, halo, r0, column, group);
         __syncthreads();
 #pragma unroll
         for (int step = 0; step < 4; step++) {
@@ -126,7 +178,7 @@ template <numeric N, int WIDTH, int THREADS> __global__ void __launch_bounds__(T
     start_next();
     __syncthreads();
 
-    constexpr int PITCH = WIDTH + 4, LANES = WIDTH / 4, PASS = THREADS / LANES, BATCH = 4;
+    constexpr int PITCH = WIDTH + 4;
     float *const results = (float *)shared;
 #pragma unroll
     for (int i = 0; i < LEFT; i++)
@@ -136,46 +188,136 @@ template <numeric N, int WIDTH, int THREADS> __global__ void __launch_bounds__(T
             for (int j = 0; j < RIGHT; j++)
                 *(float2 *)(results + (wm + i * 16 + (lane >> 2) + half * 8) * PITCH + wn + j * 8 + (lane & 3) * 2) = make_float2(sum[i][j][2 * half], sum[i][j][2 * half + 1]);
     __syncthreads();
-    const int at = tid % LANES * 4;
-    const bool inside = at < p.width;
-    float4 bias = make_float4(0, 0, 0, 0), shift = bias;
-    if (inside) {
-        bias = *(const float4 *)(p.bias + at);
-        if (p.offset)
-            shift = *(const float4 *)(p.offset + at);
+    end_rows<N, WIDTH, THREADS>(p, results);
+}
+
+/* ------------------------------------------------------------ the same with wgmma and the copy engine */
+
+struct ffn_maps {
+    CUtensorMap z, taps, bias, weight;
+};
+
+constexpr int HALO_STAGE = HALO_BYTES + TAPS_BYTES;
+
+template <int WIDTH> __host__ __device__ constexpr int wide_barriers()
+{
+    const int work = 2 * LEFT_BYTES + 3 * WIDTH * 128 + 2 * HALO_STAGE, results = TOKENS * (WIDTH + 4) * 4;
+    return work > results ? work : results;
+}
+
+/* A chunk's product runs while the next chunk is convolved (compute capability 9.0a). */
+template <numeric N, int WIDTH, int THREADS>
+__global__ void __launch_bounds__(THREADS, 512 / THREADS) ffn_wide(const ffn_args p, const __grid_constant__ ffn_maps maps)
+{
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    constexpr int ROWS = TILE_H * 256 / THREADS, COLUMNS = WIDTH * 256 / THREADS, TILES = COLUMNS / 8, BARRIERS = wide_barriers<WIDTH>();
+    extern __shared__ __align__(1024) unsigned char shared[];
+    const uint32_t base = shared_address(shared), weights = base + 2 * LEFT_BYTES, halos = weights + 3 * WIDTH * 128;
+    const uint32_t weight_here = base + BARRIERS, halo_here = weight_here + 3 * 8;
+    const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, image = blockIdx.z, y0 = blockIdx.y * TILE_H, x0 = blockIdx.x * TILE_W;
+    const int chunks = (p.hidden + CHUNK - 1) / CHUNK, wm = (warp >> 2 & 1) * 64, wn = (warp >> 3) * COLUMNS;
+
+    auto ask_weight = [&](int chunk) {
+        const uint32_t here = weight_here + chunk % 3 * 8;
+        barrier_expect(here, WIDTH * 128);
+        bulk_load(weights + chunk % 3 * WIDTH * 128, &maps.weight, here, chunk * CHUNK, 0);
+    };
+    auto ask_halo = [&](int chunk) {
+        const uint32_t here = halo_here + (chunk & 1) * 8, to = halos + (chunk & 1) * HALO_STAGE;
+        barrier_expect(here, HALO_STAGE);
+        bulk_load(to, &maps.taps, here, chunk * CHUNK, 0);
+        bulk_load(to + 9 * CHUNK * 4, &maps.bias, here, chunk * CHUNK, 0);
+        bulk_load(to + TAPS_BYTES, &maps.z, here, chunk * CHUNK, x0 - 1, y0 - 1, image);
+    };
+    if (tid == 0) {
+        for (int i = 0; i < 5; i++)
+            barrier_begin(weight_here + i * 8, 1);
+        barriers_begun();
+        for (int chunk = 0; chunk < 2 && chunk < chunks; chunk++)
+            ask_weight(chunk);
     }
+    __syncthreads();
+    wait_for_previous();
+    if (tid == 0)
+        for (int chunk = 0; chunk < 2 && chunk < chunks; chunk++)
+            ask_halo(chunk);
+
+    float sum[TILES][4];
+#pragma unroll
+    for (int j = 0; j < TILES; j++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            sum[j][e] = 0;
+    const int group = tid & 15, column = (tid >> 4) & 15, r0 = (tid >> 8) * ROWS;
 #pragma unroll 1
-    for (int first = tid / LANES; first < TOKENS; first += PASS * BATCH) {
-        float4 v[BATCH];
-        size_t row[BATCH];
-        bool valid[BATCH];
+    for (int chunk = 0; chunk <= chunks; chunk++) { /* the product of the one before is begun and waited for in here, else the assembler would wait for it at once */
+        if (chunk) {
+            const int before = chunk - 1;
+            barrier_wait(weight_here + before % 3 * 8, before / 3 & 1);
+            const uint64_t left = wide_tile<128>(base + (before & 1) * LEFT_BYTES + wm * 128), right = wide_tile<128>(weights + (before % 3 * WIDTH + wn) * 128);
+            wide_begin();
 #pragma unroll
-        for (int b = 0; b < BATCH; b++) {
-            const int r = first + b * PASS, y = y0 + r / TILE_W, x = x0 + r % TILE_W;
-            valid[b] = inside && y < p.h && x < p.w;
-            row[b] = ((size_t)(image * p.h + y) * p.w + x) * p.width + at;
-            v[b] = valid[b] ? *(const float4 *)(p.x + row[b]) : make_float4(0, 0, 0, 0);
+            for (int step = 0; step < 4; step++)
+                wide_multiply_both<N>(sum, left + 2 * step, right + 2 * step);
+            wide_commit();
         }
-#pragma unroll
-        for (int b = 0; b < BATCH; b++) {
-            const float4 s = *(const float4 *)(results + (first + b * PASS) * PITCH + at);
-            v[b] = make_float4(v[b].x + s.x + bias.x, v[b].y + s.y + bias.y, v[b].z + s.z + bias.z, v[b].w + s.w + bias.w);
-            float squares = inside ? (v[b].x * v[b].x + v[b].y * v[b].y) + (v[b].z * v[b].z + v[b].w * v[b].w) : 0;
-#pragma unroll
-            for (int d = LANES / 2; d; d >>= 1)
-                squares += __shfl_xor_sync(0xffffffffu, squares, d);
-            const float scale = inverse_rms(squares, p.inverse_width, p.eps);
-            if (valid[b]) {
-                *(float4 *)(p.x + row[b]) = v[b];
-                store4<N>((T *)p.out + row[b], make_float4(v[b].x * scale - shift.x, v[b].y * scale - shift.y, v[b].z * scale - shift.z, v[b].w * scale - shift.w));
-            }
+        if (chunk < chunks) {
+            barrier_wait(halo_here + (chunk & 1) * 8, chunk >> 1 & 1);
+            const unsigned char *stage = shared + 2 * LEFT_BYTES + 3 * WIDTH * 128 + (chunk & 1) * HALO_STAGE;
+            convolve<N, ROWS>(shared + (chunk & 1) * LEFT_BYTES, stage + group * 16, stage + TAPS_BYTES + (r0 * HALO_W + column) * 128 + group * 8, r0, column, group);
+            wide_publish();
+        }
+        wide_wait<0>();
+        __syncthreads();
+        if (tid == 0 && chunk + 2 < chunks) { /* this halo, and the weights of the chunk before, are done with */
+            ask_halo(chunk + 2);
+            ask_weight(chunk + 2);
         }
     }
+    start_next();
+    constexpr int PITCH = WIDTH + 4;
+    float *const results = (float *)shared;
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+#pragma unroll
+        for (int j = 0; j < TILES; j++)
+            *(float2 *)(results + (wm + (warp & 3) * 16 + (lane >> 2) + half * 8) * PITCH + wn + j * 8 + (lane & 3) * 2) = make_float2(sum[j][2 * half], sum[j][2 * half + 1]);
+    __syncthreads();
+    end_rows<N, WIDTH, THREADS>(p, results);
+#endif
+}
+
+template <numeric N, int WIDTH, int THREADS> cudaError_t launch_wide(const ffn_args &p, dim3 grid, const launch *how)
+{
+    const int64_t token = 2 * (int64_t)p.hidden, taps = 4 * (int64_t)p.hidden;
+    const bulk_tensor z = {.at = p.z,
+                           .rank = 4,
+                           .size = {p.hidden, p.w, p.h, p.images},
+                           .stride = {0, token, token * p.w, token * p.w * p.h},
+                           .box = {CHUNK, HALO_W, TILE_H + 2, 1},
+                           .plain = true};
+    const bulk_tensor tap = {.at = p.taps, .rank = 2, .size = {p.hidden, 9}, .stride = {0, taps}, .box = {CHUNK, 9}, .plain = true};
+    const bulk_tensor bias = {.at = p.tap_bias, .rank = 2, .size = {p.hidden, 1}, .stride = {0, taps}, .box = {CHUNK, 1}, .plain = true};
+    const bulk_tensor weight = {.at = p.weight, .rank = 2, .size = {p.ldw, p.width}, .stride = {0, 2 * (int64_t)p.ldw}, .box = {CHUNK, WIDTH}};
+    ffn_maps maps = {};
+    cudaError_t status = bulk_describe(&maps.z, N, &z);
+    if (status == cudaSuccess)
+        status = bulk_describe(&maps.taps, NUMERIC_F32, &tap);
+    if (status == cudaSuccess)
+        status = bulk_describe(&maps.bias, NUMERIC_F32, &bias);
+    if (status == cudaSuccess)
+        status = bulk_describe(&maps.weight, N, &weight);
+    return status == cudaSuccess ? start(ffn_wide<N, WIDTH, THREADS>, grid, THREADS, wide_barriers<WIDTH>() + 5 * 8, how, p, maps) : status;
 }
 
 template <numeric N> cudaError_t launch_type(const ffn_args &p, const launch *how)
 {
     const dim3 grid((p.w + TILE_W - 1) / TILE_W, (p.h + TILE_H - 1) / TILE_H, p.images);
+    if (p.wide) {
+        if (p.width <= 32)
+            return launch_wide<N, 32, 256>(p, grid, how);
+        return p.width <= 64 ? launch_wide<N, 64, 256>(p, grid, how) : launch_wide<N, 128, 512>(p, grid, how);
+    }
     if (p.width <= 32)
         return start(ffn<N, 32, 256>, grid, 256, ffn_bytes<32>(), how, p);
     if (p.width <= 64)
@@ -185,7 +327,12 @@ template <numeric N> cudaError_t launch_type(const ffn_args &p, const launch *ho
 
 } // namespace
 
-bool ffn_fits(const ffn_args *args, numeric type) { return (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->width <= FFN_WIDTH; }
+/* Where its blocks leave many multiprocessors without work, two kernels of smaller blocks are faster. */
+bool ffn_fits(const ffn_args *args, numeric type)
+{
+    const long blocks = (long)((args->w + TILE_W - 1) / TILE_W) * ((args->h + TILE_H - 1) / TILE_H) * args->images;
+    return (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->width <= FFN_WIDTH && 4 * blocks >= 3L * args->processors;
+}
 
 cudaError_t ffn_launch(const ffn_args *args, numeric type, const launch *how)
 {

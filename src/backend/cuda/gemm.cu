@@ -1,6 +1,6 @@
 /* gemm: the choice of tile and split for a product, and the way to its kernel (gemm.cuh).  CUDA backend. */
+#include "backend/cuda/bulk.h"
 #include "backend/cuda/gemm_tiles.cuh"
-#include "backend/cuda/kernels.h"
 
 namespace {
 
@@ -8,63 +8,131 @@ struct tile_row {
     const char *name;
     int bm, bn, threads, stages, at_once; /* at_once: blocks that the registers of a multiprocessor hold */
     double begin, rows;                   /* microseconds: of a block, of finishing rows */
+    struct {
+        double begin, slice, rows, store; /* of a block, of a slice, of finishing rows, of storing */
+    } bulk;                               /* the same where the copy engine brings operands */
 };
 
 const tile_row tiles[] = {
-    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2, 0.32, 5.84},
-    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2, 0.95, 3.35},
-    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 16), 4, 3, 1.32, 1.80},
+    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2, 0.32, 5.84, {5.2, 0.34, 7.2, 1.9}},
+    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2, 0.95, 3.35, {2.0, 0.27, 3.8, 1.9}},
+    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 16), 4, 3, 1.32, 1.80, {2.6, 0.25, 3.3, 0.5}},
 };
 constexpr int TILES = sizeof tiles / sizeof *tiles;
 
+/* By the copy engine: how much slower for each block beside; microseconds a byte; of a patch's norm; of a cluster, and of a split. */
+constexpr double BULK_SHARE = 0.5, BULK_TRAFFIC = 0.19e-6, BULK_PATCH = 2.1, BULK_CLUSTER = 3.6, BULK_SPLIT = 0.13;
+
+/* Whether the copy engine can bring a tile's rows: they are a box of the tensor. */
+bool bulk_fits(const gemm_args &p, int bm, int elements)
+{
+    if (p.pitch)
+        return false;
+    if (!p.kernel)
+        return true;
+    const int across = p.out_w < bm ? p.out_w : bm, down = bm / across;
+    const bool box = p.out_w < bm ? bm % p.out_w == 0 : p.out_w % bm == 0, one = p.m == p.out_w * p.out_h || p.out_w * p.out_h % bm == 0;
+    const int together = in_rows(p) ? p.kernel * p.channels : p.channels, step = in_rows(p) ? 1 : p.stride;
+    return box && one && together % elements == 0 && p.lda == p.channels && p.stride <= BULK_STEP && across * step <= BULK_SIDE && down * p.stride <= BULK_SIDE;
+}
+
+/* A product in tiles of a kind, its k split over `splits` blocks. */
+struct layout_of {
+    long across, blocks;
+    int each;      /* slices of a block */
+    bool together; /* the blocks of a row are a cluster */
+};
+
+layout_of lay_out(const gemm_args &p, const tile_row &t, int splits, int slices, bool clusters)
+{
+    const long across = (p.n + t.bn - 1) / t.bn, down = (p.m + t.bm - 1) / t.bm;
+    return {across, across * down * splits, (slices + splits - 1) / splits, clusters && across * splits <= MOST_TILES && t.bm * t.bn / 4 / t.threads >= splits};
+}
+
+/* Microseconds by models that rank well enough: a slice costs time by its size, at least its way from the second-level
+ * cache; blocks beyond what fits at once wait; finishing rows is cheap in a cluster and dear without.  The numbers are fitted
+ * to every tile and split of the products of b0 and b2: copied by threads on an H200 (what it chooses is 2 % slower than the
+ * best of each), by the copy engine on an H100 (2 %). */
+double threads_cost(const gemm_args &p, const tile_row &t, const layout_of &l, int splits, int processors, int element, double rate)
+{
+    const int stages = l.each < t.stages ? l.each : t.stages, room = 220 * 1024 / shared_of(t.bm, t.bn, stages, p.end == GEMM_ROWS, element);
+    const int fit = room < t.at_once ? room : t.at_once, resident = (int)((l.blocks + processors - 1) / processors);
+    const int at_once = resident < fit ? resident : fit;
+    const double waves = (double)((l.blocks + (long)processors * at_once - 1) / ((long)processors * at_once));
+    const double work = (double)t.bm * t.bn * SLICE * 8e-7 / rate * at_once;
+    const double traffic = (double)l.blocks * l.each * (t.bm + t.bn) * SLICE / processors * 46e-6; /* from the second-level cache */
+    double cost = waves * (t.begin + l.each * work);
+    cost = cost > traffic ? cost : traffic;
+    if (p.end == GEMM_ROWS) {
+        cost += waves * t.rows / splits * (p.rows == ROW_PATCH ? 2.64 : 1) * (1 + 0.14 * (at_once - 1));
+        if (l.across * splits > 1)
+            cost += l.together ? 0.9 + 0.1 * splits : 30 + (double)t.bm * p.n * (splits + 1) * 2.2e-4;
+    }
+    return cost;
+}
+
+double bulk_cost(const gemm_args &p, const tile_row &t, const layout_of &l, int splits, int processors)
+{
+    const long resident = (l.blocks + processors - 1) / processors, at_once = resident < t.at_once ? resident : t.at_once;
+    const double waves = (double)((l.blocks + processors * at_once - 1) / (processors * at_once)), slower = 1 + BULK_SHARE * (double)(at_once - 1);
+    const double traffic = (double)l.blocks * l.each * (t.bm + t.bn) * SLICE * BULK_TRAFFIC;
+    double cost = waves * (t.bulk.begin + l.each * t.bulk.slice * slower);
+    cost = cost > traffic ? cost : traffic;
+    if (p.end != GEMM_ROWS)
+        return cost + waves * slower * t.bulk.store;
+    cost += waves * slower * t.bulk.rows / splits * (p.rows == ROW_PATCH ? BULK_PATCH : 1);
+    return l.across * splits > 1 ? cost + BULK_CLUSTER + BULK_SPLIT * splits : cost;
+}
+
 } // namespace
 
-/* Microseconds by a model that ranks well enough, its numbers fitted to every tile and split of 92 products of b0 and b2 on
- * an H200 (what it chooses is 2 % slower than the best of each): a slice costs time by its size, at least its way from the
- * second-level cache; blocks beyond what fits at once wait; finishing rows is cheap in a cluster
- * and dear without. */
 size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide)
 {
     const int elements = SLICE / (type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4), slices = (args->k + elements - 1) / elements;
     args->wide = wide && type != NUMERIC_F32;
     const double rate = type == NUMERIC_F32 ? 1.0 / 3 : 1;
     double best = 0;
+    bool bulk = false;
     args->tile = -1;
-    for (int t = 0; t < TILES; t++) {
-        const long across = (args->n + tiles[t].bn - 1) / tiles[t].bn, down = (args->m + tiles[t].bm - 1) / tiles[t].bm;
+    for (int t = 0; t < TILES; t++)
         for (int splits = 1; splits <= 16; splits *= 2) {
             if (splits > 1 && (args->end != GEMM_ROWS || slices / splits < 2))
                 break;
-            const long blocks = across * down * splits;
-            const int each = (slices + splits - 1) / splits, stages = each < tiles[t].stages ? each : tiles[t].stages;
-            const int room = 220 * 1024 / shared_of(tiles[t].bm, tiles[t].bn, stages, args->end == GEMM_ROWS, SLICE / elements);
-            const int fit = room < tiles[t].at_once ? room : tiles[t].at_once, resident = (int)((blocks + processors - 1) / processors);
-            const int at_once = resident < fit ? resident : fit;
-            const double waves = (double)((blocks + (long)processors * at_once - 1) / ((long)processors * at_once));
-            const double work = (double)tiles[t].bm * tiles[t].bn * SLICE * 8e-7 / rate * at_once;
-            const double traffic = (double)blocks * each * (tiles[t].bm + tiles[t].bn) * SLICE / processors * 46e-6; /* from the second-level cache */
-            const bool together = clusters && across * splits <= MOST_TILES && tiles[t].bm * tiles[t].bn / 4 / tiles[t].threads >= splits;
-            double cost = waves * (tiles[t].begin + each * work);
-            cost = cost > traffic ? cost : traffic;
-            if (args->end == GEMM_ROWS) {
-                cost += waves * tiles[t].rows / splits * (args->rows == ROW_PATCH ? 2.64 : 1) * (1 + 0.14 * (at_once - 1));
-                if (across * splits > 1)
-                    cost += together ? 0.9 + 0.1 * splits : 30 + (double)tiles[t].bm * args->n * (splits + 1) * 2.2e-4;
-            }
+            const layout_of l = lay_out(*args, tiles[t], splits, slices, clusters);
+            const bool ends = args->end == GEMM_STORE || args->end == GEMM_KEYS || (args->end == GEMM_ROWS && (l.across * splits == 1 || l.together));
+            const bool engine = args->wide && ends && bulk_fits(*args, tiles[t].bm, elements);
+            const double cost =
+                engine ? bulk_cost(*args, tiles[t], l, splits, processors) : threads_cost(*args, tiles[t], l, splits, processors, SLICE / elements, rate);
             if (args->tile < 0 || cost < best) {
                 best = cost;
+                bulk = engine;
                 args->tile = t;
                 args->splits = splits;
-                args->together = together;
+                args->together = l.together;
             }
         }
+    const tile_row &t = tiles[args->tile];
+    const layout_of l = lay_out(*args, t, args->splits, slices, clusters);
+    const bool alone = l.across * args->splits == 1;
+    args->stages = 0;
+    if (bulk) { /* as many as fit: blocks of a multiprocessor share its memory */
+        long beside = (l.blocks + processors - 1) / processors;
+        if (!alone && args->end == GEMM_ROWS && beside < 2) /* a cluster needs its places at once: one a multiprocessor leaves too few */
+            beside = 2;
+        const int room = 222 * 1024 / (int)(beside < t.at_once ? beside : t.at_once) - 3072, fit = room / ((t.bm + t.bn) * SLICE);
+        args->stages = fit < l.each ? fit : l.each;
+        args->stages = args->stages < MOST_STAGES ? args->stages : MOST_STAGES;
     }
-    const bool alone = args->n <= tiles[args->tile].bn && args->splits == 1;
     const bool partial = args->end == GEMM_ROWS && !alone && !args->together && (args->splits > 1 || args->rows != ROW_RESIDUAL);
     return partial ? (size_t)args->splits * (size_t)args->m * (size_t)args->n : 0;
 }
 
-const char *gemm_name(const gemm_args *args) { return tiles[args->tile].name; }
+bool gemm_takes_picture(const gemm_args *args, numeric type, bool wide)
+{
+    return wide && (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->n <= 64 && args->k <= PICTURE_SLICES * SLICE / 2;
+}
+
+const char *gemm_name(const gemm_args *args) { return args->pitch ? "patch from bytes" : tiles[args->tile].name; }
 
 cudaError_t gemm_launch(const gemm_args *args, numeric type, const launch *how)
 {

@@ -2,6 +2,8 @@
 #ifndef SEGRT_CUDA_GEMM_TILES_CUH
 #define SEGRT_CUDA_GEMM_TILES_CUH
 
+#include "backend/cuda/kernels.h"
+
 /* rows, columns, rows and columns of a warp, stages */
 #define TILE_128x128 128, 128, 64, 32, 3
 #define TILE_128x64 128, 64, 32, 32, 4
@@ -14,6 +16,9 @@ constexpr int STEPS = SLICE / 32;
 
 __host__ __device__ constexpr int threads_of(int bm, int bn, int wm, int wn) { return bm / wm * (bn / wn) * 32; }
 constexpr int MOST_TILES = 8; /* blocks of a cluster */
+constexpr int MOST_STAGES = 8;
+constexpr int MORE = 512; /* bytes behind it: biases of the columns, or border cases of the rows (gemm_end.cuh) */
+constexpr int PICTURE_SLICES = 3; /* of the first patch convolution, made from the picture's bytes */
 
 /* Shared memory: the slices at work (fewer than `stages` where k is short), or the results afterwards if that is more. */
 __host__ __device__ constexpr int shared_of(int bm, int bn, int stages, bool rows, int element)
@@ -21,6 +26,9 @@ __host__ __device__ constexpr int shared_of(int bm, int bn, int stages, bool row
     const int ring = (bm + bn) * SLICE * stages, results = rows ? bm * (bn + 4 + 3 * MOST_TILES) * 4 : bm * (bn * element + 16);
     return ring > results ? ring : results;
 }
+
+/* Patches that lie side by side: a row of one is contiguous in memory. */
+__host__ __device__ inline bool in_rows(const gemm_args &p) { return p.kernel == p.stride && p.pad == 0; }
 
 } // namespace
 

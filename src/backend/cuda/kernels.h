@@ -56,6 +56,7 @@ typedef struct gemm_args {
     int tile, splits; /* chosen by gemm_choose, and: */
     bool together;    /* the blocks that share rows are a cluster */
     bool wide;        /* products of four warps (wgmma) */
+    int stages;       /* slices in the ring that the copy engine fills; 0: threads copy */
     /* gathered convolution: k = (ky * kernel + kx) * channels + channel */
     int kernel, stride, pad, in_h, in_w, out_h, out_w, channels; /* kernel 0: a is a plain matrix */
     gemm_end end;
@@ -73,10 +74,13 @@ typedef struct gemm_args {
     float eps, eps_out, inverse_width;
     int true_width;
     bool plain;
+    int pitch; /* not 0: a is the picture's bytes [images][in_h][in_w][3], k = ky * pitch + kx * 3 + colour (see gather_args) */
 } gemm_args;
 
-/* Sets tile, splits, together and wide for a device of `processors` multiprocessors; returns the floats that `partial` needs. */
+/* Sets tile, splits, together, wide and stages for a device of `processors` multiprocessors; returns the floats that `partial` needs. */
 size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide);
+/* Whether the first patch convolution can be made from the picture's bytes: args as for a product of gathered rows, and pitch. */
+bool gemm_takes_picture(const gemm_args *args, numeric type, bool wide);
 cudaError_t gemm_launch(const gemm_args *args, numeric type, const launch *how);
 cudaError_t gemm_launch_f16(const gemm_args *args, const launch *how);
 cudaError_t gemm_launch_bf16(const gemm_args *args, const launch *how);
@@ -100,6 +104,7 @@ typedef struct attend_args {
     int ldq, ldk, ldo, ldw, k;                         /* k: columns of q that are used (with weight: its inner width) */
     int rows;                                          /* of a tile: 64 or 128, chosen by attend_choose, and: */
     bool wide;                                         /* products of four warps (wgmma) */
+    int row_groups, key_groups;                        /* wide: of four warps, see attend_wide.cuh */
     float eps, inverse_width;
 } attend_args;
 
@@ -118,6 +123,7 @@ typedef struct depthwise_args {
     const float *weight; /* [9][width] */
     const float *bias;   /* [width] */
     int images, h, w, width;
+    int processors; /* of the device */
 } depthwise_args;
 
 cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const launch *how);
@@ -135,6 +141,8 @@ typedef struct ffn_args {
     void *out;                  /* T, the same shape */
     int images, h, w, hidden, width, ldw;
     float eps, inverse_width;
+    bool wide;      /* products of four warps (wgmma) */
+    int processors; /* of the device */
 } ffn_args;
 
 enum { FFN_WIDTH = 128 };

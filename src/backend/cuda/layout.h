@@ -23,6 +23,7 @@ typedef struct layout {
     void *normed;
     const void *stage_out[STAGES]; /* f */
     const float *logits;
+    void *level[STAGES], *level_inner[STAGES]; /* of the head */
 } layout;
 
 /* Bytes of the workspace, or rows of the storage type; NULL while measuring. */
@@ -44,7 +45,9 @@ void layout_patch(layout *l, int i);
 void layout_attention(layout *l, int i, int b);
 void layout_ffn(layout *l, int i, int b);
 
-/* layout_head.c */
+/* layout_head.c: levels 1 to 3 of the head have places of their own, because they are made beside the stages (aside). */
+void layout_level_place(layout *l, int i);
+void layout_level(layout *l, int i, bool aside);
 void layout_head(layout *l);
 void layout_ending(layout *l);
 

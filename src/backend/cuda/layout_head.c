@@ -1,6 +1,63 @@
 /* layout_head: steps of the head and of what a run hands out.  Part of laying a plan out (plan.c). */
 #include "backend/cuda/layout.h"
 
+/* The fused head's arguments, or why not: a head with an inner map, sizes and types that the kernel does not take. */
+static bool fused_head(const layout *l, pixels_args *all)
+{
+    const packed *w = l->weights;
+    const plan *p = l->p;
+    *all = (pixels_args){.features = l->stage_out[0],
+                         .weight = w->level[0].at,
+                         .bias = w->bias,
+                         .classifier = w->classifier.at,
+                         .class_bias = w->classifier_bias,
+                         .logits = (float *)l->logits,
+                         .images = p->key.n,
+                         .k = w->stages[0].width,
+                         .ldw = w->level[0].ld,
+                         .ldc = w->classifier.ld,
+                         .width = w->head_width,
+                         .class_ld = w->class_ld};
+    for (int i = 0; i < STAGES; i++) {
+        all->h[i] = p->shape.stage[i].h;
+        all->w[i] = p->shape.stage[i].w;
+        all->level[i] = l->level[i];
+    }
+    return l->maker->fused && !w->inner_width && pixels_fits(all, l->type, l->maker->shared);
+}
+
+void layout_level_place(layout *l, int i)
+{
+    const packed *w = l->weights;
+    const size_t rows = (size_t)l->p->key.n * (size_t)l->p->shape.stage[i].h * (size_t)l->p->shape.stage[i].w;
+    l->level[i] = layout_take_rows(l, rows, w->head_width);
+    l->level_inner[i] = w->inner_width ? layout_take_rows(l, rows, w->inner_width) : NULL;
+}
+
+void layout_level(layout *l, int i, bool aside)
+{
+    const packed *w = l->weights;
+    const stage_shape grid = l->p->shape.stage[i];
+    const int rows = l->p->key.n * grid.h * grid.w;
+    const void *from = l->stage_out[i];
+    int width = w->stages[i].width;
+    step *s;
+    if (w->inner_width) {
+        s = layout_add(l, STEP_GEMM, OP_LEVEL, i, -1, 0);
+        s->aside = aside;
+        s->args.gemm = layout_linear(from, width, w->inner[i], rows, w->inner_bias[i], l->level_inner[i], w->inner_width);
+        s->args.gemm.relu = true;
+        layout_finish_gemm(l, s);
+        from = l->level_inner[i];
+        width = w->inner_width;
+    }
+    s = layout_add(l, STEP_GEMM, OP_LEVEL, i, -1, 1);
+    s->aside = aside;
+    s->args.gemm = layout_linear(from, width, w->level[i], rows, NULL, l->level[i], w->head_width);
+    layout_finish_gemm(l, s);
+    s->leaves[0] = layout_leaves(s->first, l->level[i], l->type, grid, l->net->head.width, w->head_width);
+}
+
 void layout_head(layout *l)
 {
     const network *net = l->net;
@@ -8,65 +65,26 @@ void layout_head(layout *l)
     const plan *p = l->p;
     const stage_shape first = p->shape.stage[0];
     const int rows0 = p->key.n * first.h * first.w;
-    void *level[STAGES];
     step *s;
     float *logits = layout_take(l, (size_t)rows0 * (size_t)w->class_ld * sizeof(float));
     l->logits = logits;
-    pixels_args all = {.features = l->stage_out[0],
-                       .weight = w->level[0].at,
-                       .bias = w->bias,
-                       .classifier = w->classifier.at,
-                       .class_bias = w->classifier_bias,
-                       .logits = logits,
-                       .images = p->key.n,
-                       .k = w->stages[0].width,
-                       .ldw = w->level[0].ld,
-                       .ldc = w->classifier.ld,
-                       .width = w->head_width,
-                       .class_ld = w->class_ld};
-    for (int i = 0; i < STAGES; i++) {
-        all.h[i] = p->shape.stage[i].h;
-        all.w[i] = p->shape.stage[i].w;
-    }
-    const bool together = l->maker->fused && !w->inner_width && pixels_fits(&all, l->type, l->maker->shared);
-    for (int i = STAGES - 1; i >= (together ? 1 : 0); i--) {
-        const stage_shape grid = p->shape.stage[i];
-        const int rows = p->key.n * grid.h * grid.w;
-        level[i] = layout_take_rows(l, (size_t)rows, w->head_width);
-        const size_t mark = l->at;
-        const void *from = l->stage_out[i];
-        int width = w->stages[i].width;
-        if (w->inner_width) {
-            void *inner = layout_take_rows(l, (size_t)rows, w->inner_width);
-            s = layout_add(l, STEP_GEMM, OP_LEVEL, i, -1, 0);
-            s->args.gemm = layout_linear(from, width, w->inner[i], rows, w->inner_bias[i], inner, w->inner_width);
-            s->args.gemm.relu = true;
-            layout_finish_gemm(l, s);
-            from = inner;
-            width = w->inner_width;
-        }
-        s = layout_add(l, STEP_GEMM, OP_LEVEL, i, -1, 1);
-        s->args.gemm = layout_linear(from, width, w->level[i], rows, NULL, level[i], w->head_width);
-        layout_finish_gemm(l, s);
-        s->leaves[0] = layout_leaves(s->first, level[i], l->type, grid, net->head.width, w->head_width);
-        l->at = mark;
-    }
+    pixels_args all;
     const operation classified = {.kind = OP_CLASSIFY, .stage = -1, .block = -1};
-    if (together) {
+    if (fused_head(l, &all)) {
         s = layout_add(l, STEP_PIXELS, OP_LEVEL, 0, -1, 3);
         s->name = "level, merge, classify";
         s->args.pixels = all;
-        for (int i = 1; i < STAGES; i++)
-            s->args.pixels.level[i] = level[i];
         s->leaves[0] = layout_leaves(classified, logits, NUMERIC_F32, first, net->classes, w->class_ld);
         return;
     }
+    layout_level_place(l, 0);
+    layout_level(l, 0, false);
     void *merged = layout_take_rows(l, (size_t)rows0, w->head_width);
     s = layout_add(l, STEP_MERGE, OP_MERGE, -1, -1, 1);
     s->name = "merge";
     s->args.merge = (merge_args){.bias = w->bias, .out = merged, .images = p->key.n, .ld = w->head_width};
     for (int i = 0; i < STAGES; i++) {
-        s->args.merge.level[i] = level[i];
+        s->args.merge.level[i] = l->level[i];
         s->args.merge.h[i] = p->shape.stage[i].h;
         s->args.merge.w[i] = p->shape.stage[i].w;
     }

@@ -90,6 +90,34 @@ static void patch_bias(layout *l, gemm_args *g, int i, int in_h, int in_w)
             }
 }
 
+/* The picture as the matrix of the first patch convolution. */
+static const void *layout_gather(layout *l, int rows, int width, const network_patch *patch)
+{
+    const plan *p = l->p;
+    const stage_shape out = p->shape.stage[0];
+    void *gathered = layout_take_rows(l, (size_t)rows, width);
+    step *s = layout_add(l, STEP_GATHER, OP_PATCH, 0, -1, 0);
+    s->name = "gather";
+    s->args.gather = (gather_args){.pixels = p->key.pixels ? p->input : NULL,
+                                   .input = p->key.pixels ? NULL : p->input,
+                                   .out = gathered,
+                                   .images = p->key.n,
+                                   .h = p->key.h,
+                                   .w = p->key.w,
+                                   .out_h = out.h,
+                                   .out_w = out.w,
+                                   .kernel = patch->kernel,
+                                   .stride = patch->stride,
+                                   .pad = patch->pad,
+                                   .ldo = width,
+                                   .pitch = width / patch->kernel};
+    for (int c = 0; c < 3; c++) {
+        s->args.gather.mean[c] = (float)l->net->mean[c];
+        s->args.gather.deviation[c] = (float)l->net->deviation[c];
+    }
+    return gathered;
+}
+
 void layout_patch(layout *l, int i)
 {
     const network_stage *stage = &l->net->stages[i];
@@ -99,39 +127,23 @@ void layout_patch(layout *l, int i)
     const stage_shape out = p->shape.stage[i];
     const int in_h = i ? p->shape.stage[i - 1].h : p->key.h, in_w = i ? p->shape.stage[i - 1].w : p->key.w, rows = p->key.n * out.h * out.w;
     const size_t mark = l->at;
-    const void *a = i ? l->stage_out[i - 1] : NULL;
-    int lda = i ? l->weights->stages[i - 1].width : 0;
-    if (i == 0) {
-        lda = at->patch.k;
-        void *gathered = layout_take_rows(l, (size_t)rows, lda);
-        step *s = layout_add(l, STEP_GATHER, OP_PATCH, i, -1, 0);
-        s->name = "gather";
-        s->args.gather = (gather_args){.pixels = p->key.pixels ? p->input : NULL,
-                                       .input = p->key.pixels ? NULL : p->input,
-                                       .out = gathered,
-                                       .images = p->key.n,
-                                       .h = p->key.h,
-                                       .w = p->key.w,
-                                       .out_h = out.h,
-                                       .out_w = out.w,
-                                       .kernel = patch->kernel,
-                                       .stride = patch->stride,
-                                       .pad = patch->pad,
-                                       .ldo = lda,
-                                       .pitch = lda / patch->kernel};
-        for (int c = 0; c < 3; c++) {
-            s->args.gather.mean[c] = (float)l->net->mean[c];
-            s->args.gather.deviation[c] = (float)l->net->deviation[c];
-        }
-        a = gathered;
-    }
+    const void *a = i ? l->stage_out[i - 1] : p->input;
+    const int lda = i ? l->weights->stages[i - 1].width : at->patch.k;
+    gemm_args made = layout_linear(a, lda, at->patch, rows, NULL, NULL, at->width);
+    made.out_h = out.h;
+    made.out_w = out.w;
+    gemm_args gathered = made; /* by the kernel itself */
+    gathered.kernel = patch->kernel, gathered.stride = patch->stride, gathered.pad = patch->pad;
+    gathered.in_h = in_h, gathered.in_w = in_w;
+    gathered.channels = i ? lda : 3;
+    gathered.pitch = i ? 0 : lda / patch->kernel;
+    if (i || (p->key.pixels && l->maker->fused && gemm_takes_picture(&gathered, l->type, l->maker->wide)))
+        made = gathered;
+    else
+        made.a = layout_gather(l, rows, lda, patch);
     step *s = layout_add(l, STEP_GEMM, OP_PATCH, i, -1, 1);
     gemm_args *g = &s->args.gemm;
-    *g = layout_linear(a, lda, at->patch, rows, NULL, NULL, at->width);
-    g->out_h = out.h;
-    g->out_w = out.w;
-    if (i)
-        g->kernel = patch->kernel, g->stride = patch->stride, g->pad = patch->pad, g->in_h = in_h, g->in_w = in_w, g->channels = lda;
+    *g = made;
     const next_norm next = after_block(l, i, -1);
     residual_rows(l, g, i, next);
     g->rows = ROW_PATCH;
@@ -284,7 +296,9 @@ void layout_ffn(layout *l, int i, int b)
                           .width = at->width,
                           .ldw = w->fc2.ld,
                           .eps = (float)next.eps,
-                          .inverse_width = 1.0f / (float)stage->width};
+                          .inverse_width = 1.0f / (float)stage->width,
+                          .wide = l->maker->wide,
+                          .processors = l->maker->processors};
     if (l->maker->fused && ffn_fits(&all, l->type)) {
         s = layout_add(l, STEP_FFN, OP_DEPTHWISE, i, b, next.ends_stage ? 3 : 2);
         s->name = "depthwise, gelu, fc2";
@@ -300,17 +314,18 @@ void layout_ffn(layout *l, int i, int b)
                                              .images = p->key.n,
                                              .h = grid.h,
                                              .w = grid.w,
-                                             .width = w->hidden};
+                                             .width = w->hidden,
+                                             .processors = l->maker->processors};
         s->leaves[0] = layout_leaves(s->first, made, l->type, grid, hidden, w->hidden);
         s = layout_add(l, STEP_GEMM, OP_FC2, i, b, next.ends_stage ? 2 : 1);
         s->args.gemm = layout_linear(made, w->hidden, w->fc2, rows, w->fc2_bias, NULL, at->width);
         residual_rows(l, &s->args.gemm, i, next);
         layout_finish_gemm(l, s);
     }
-    s->leaves[0] =
-        layout_leaves((operation){.kind = OP_FC2, .stage = (int8_t)i, .block = (int16_t)b}, l->x, NUMERIC_F32, grid, stage->width, at->width);
+    s->leaves[0] = layout_leaves((operation){.kind = OP_FC2, .stage = (int8_t)i, .block = (int16_t)b}, l->x, NUMERIC_F32, grid,
+                                 stage->width, at->width);
     if (next.ends_stage)
-        s->leaves[1] =
-            layout_leaves((operation){.kind = OP_STAGE_NORM, .stage = (int8_t)i, .block = -1}, next.out, l->type, grid, stage->width, at->width);
+        s->leaves[1] = layout_leaves((operation){.kind = OP_STAGE_NORM, .stage = (int8_t)i, .block = -1}, next.out, l->type, grid,
+                                     stage->width, at->width);
     l->at = mark;
 }

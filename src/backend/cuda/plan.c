@@ -10,6 +10,9 @@ static void lay_out(layout *l)
     for (int i = 0; i < STAGES; i++)
         l->stage_out[i] =
             layout_take_rows(l, (size_t)p->key.n * (size_t)p->shape.stage[i].h * (size_t)p->shape.stage[i].w, l->weights->stages[i].width);
+    if (l->net->classes)
+        for (int i = 1; i < STAGES; i++)
+            layout_level_place(l, i);
     const size_t mark = l->at;
     for (int i = 0; i < STAGES; i++) {
         const size_t rows = (size_t)p->key.n * (size_t)p->shape.stage[i].h * (size_t)p->shape.stage[i].w;
@@ -21,6 +24,8 @@ static void lay_out(layout *l)
             layout_attention(l, i, b);
             layout_ffn(l, i, b);
         }
+        if (l->net->classes && i > 0)
+            layout_level(l, i, i + 1 < STAGES);
     }
     l->at = mark;
     if (l->net->classes) {

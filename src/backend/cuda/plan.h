@@ -35,6 +35,7 @@ typedef struct step {
     operation first;
     int count; /* operations covered; 0: none of its own */
     const char *name;
+    bool aside; /* nothing reads what it makes until the first of the head's other steps: it may run beside the stages */
     uint64_t macs;
     seen leaves[2];
     union {

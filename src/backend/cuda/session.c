@@ -46,6 +46,10 @@ static void session_close(void *state)
     for (int i = 0; i < SESSION_MARKS; i++)
         if (s->mark[i])
             cudaEventDestroy(s->mark[i]);
+    if (s->parted)
+        cudaEventDestroy(s->parted);
+    if (s->beside)
+        cudaStreamDestroy(s->beside);
     if (s->stream)
         cudaStreamDestroy(s->stream);
     if (s->lost && cudaDeviceSynchronize() != cudaSuccess)
@@ -94,6 +98,10 @@ static segrt_status session_open(void **state, const network *net, const backend
     if (!status)
         status = check(s, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "making a stream", error);
     if (!status)
+        status = check(s, cudaStreamCreateWithFlags(&s->beside, cudaStreamNonBlocking), "making a stream", error);
+    if (!status)
+        status = check(s, cudaEventCreateWithFlags(&s->parted, cudaEventDisableTiming), "making an event", error);
+    if (!status)
         status = check(s, cudaEventCreate(&s->begin), "making an event", error);
     if (!status)
         status = check(s, cudaEventCreate(&s->end), "making an event", error);
@@ -134,6 +142,24 @@ static launch how_to_launch(const cuda_session *s, const plan *p)
                     .overlap = s->on.major >= 9 && p->key.n * p->shape.stage[0].h * p->shape.stage[0].w <= OVERLAP_TOKENS};
 }
 
+/* A step into the graph: beside the others where nothing waits for it (`apart`: such steps are on their way), which are waited
+ * for where the levels are added up. */
+static cudaError_t capture_step(cuda_session *s, const step *at, launch how, bool *apart)
+{
+    cudaError_t code = cudaSuccess;
+    const bool aside = at->aside;
+    const bool meets = *apart && (at->kind == STEP_PIXELS || at->kind == STEP_MERGE);
+    if (aside || meets) {
+        const cudaStream_t from = aside ? s->stream : s->beside, to = aside ? s->beside : s->stream;
+        code = cudaEventRecord(s->parted, from);
+        if (code == cudaSuccess)
+            code = cudaStreamWaitEvent(to, s->parted, 0);
+        *apart = aside;
+        how = (launch){.stream = to};
+    }
+    return code == cudaSuccess ? step_launch(at, s->type, &how) : code;
+}
+
 static segrt_status capture(cuda_session *s, plan *p, segrt_error *error)
 {
     const launch how = how_to_launch(s, p);
@@ -142,8 +168,9 @@ static segrt_status capture(cuda_session *s, plan *p, segrt_error *error)
         return status;
     cudaError_t code = cudaSuccess;
     int at = 0;
+    bool apart = false;
     for (; code == cudaSuccess && at < p->count; at++)
-        code = step_launch(&p->steps[at], s->type, &how);
+        code = capture_step(s, &p->steps[at], how, &apart);
     cudaGraph_t graph = NULL;
     const cudaError_t ended = cudaStreamEndCapture(s->stream, &graph);
     if (code != cudaSuccess) {

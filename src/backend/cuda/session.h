@@ -26,6 +26,8 @@ typedef struct cuda_session {
     arena profile_memory;
     backend_profile_row *profile;
     size_t profile_count;
+    cudaStream_t beside; /* while a graph is captured: steps that run beside the others, and */
+    cudaEvent_t parted;  /* where they leave and meet */
     cudaEvent_t begin, end;
     cudaEvent_t mark[SESSION_MARKS]; /* of the latest run: begin, input copied, computed, results copied */
     cudaEvent_t done;                /* of the latest run on a caller's stream: the workspace is busy until then */

@@ -12,8 +12,9 @@ static uint64_t gemm_bytes(const gemm_args *g, uint64_t each)
 {
     const int images = g->kernel ? g->m / (g->out_h * g->out_w) : 1;
     const uint64_t read = g->kernel ? product(images, g->in_h, g->in_w) * (uint64_t)g->channels : product(g->m, g->k, 1);
+    const uint64_t each_read = g->pitch ? 1 : each; /* the picture's bytes */
     const uint64_t rows = product(g->m, g->ldo, 1);
-    uint64_t bytes = (read + product(g->n, g->ldw, 1)) * each;
+    uint64_t bytes = read * each_read + product(g->n, g->ldw, 1) * each;
     switch (g->end) {
     case GEMM_STORE:
         return bytes + rows * each;

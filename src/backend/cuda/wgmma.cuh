@@ -63,7 +63,7 @@ template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply(fl
           "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, "                                                                               \
           "%16, %17, p, 1, 1" ENDING ";\n}\n"                                                                                                       \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3)                                                                          \
-          : "l"(left), "l"(right), "r"(1))
+          : "l"(left), "l"(right), "r"((int)add))
 
 #define WGMMA_BOTH_N64(SHAPE, TYPES, ENDING)                                                                                                        \
     WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"                                                                                              \
@@ -72,7 +72,7 @@ template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply(fl
           "%24,%25,%26,%27,%28,%29,%30,%31}, "                                                                                                      \
           "%32, %33, p, 1, 1" ENDING ";\n}\n"                                                                                                       \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3), WGMMA_C8(c, 4), WGMMA_C8(c, 5), WGMMA_C8(c, 6), WGMMA_C8(c, 7)          \
-          : "l"(left), "l"(right), "r"(1))
+          : "l"(left), "l"(right), "r"((int)add))
 
 #define WGMMA_BOTH_N128(SHAPE, TYPES, ENDING)                                                                                                       \
     WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"                                                                                              \
@@ -83,10 +83,10 @@ template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply(fl
           "%64, %65, p, 1, 1" ENDING ";\n}\n"                                                                                                       \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3), WGMMA_C8(c, 4), WGMMA_C8(c, 5), WGMMA_C8(c, 6), WGMMA_C8(c, 7),         \
             WGMMA_C8(c, 8), WGMMA_C8(c, 9), WGMMA_C8(c, 10), WGMMA_C8(c, 11), WGMMA_C8(c, 12), WGMMA_C8(c, 13), WGMMA_C8(c, 14), WGMMA_C8(c, 15)    \
-          : "l"(left), "l"(right), "r"(1))
+          : "l"(left), "l"(right), "r"((int)add))
 
-/* c += left right^T, 64 rows, 8 TILES columns, one step of k. */
-template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply_both(float (&c)[TILES][4], uint64_t left, uint64_t right)
+/* c (+)= left right^T, 64 rows, 8 TILES columns, one step of k. */
+template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply_both(float (&c)[TILES][4], uint64_t left, uint64_t right, bool add = true)
 {
     static_assert(TILES == 4 || TILES == 8 || TILES == 16, "32, 64 or 128 columns");
     if constexpr (TILES == 4 && N == NUMERIC_F16)

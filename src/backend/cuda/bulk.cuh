@@ -1,0 +1,80 @@
+/* bulk: the copy engine and its barriers, seen by a kernel (compute capability 9.0a only; see wgmma.cuh).
+ *
+ * A barrier in shared memory expects arrivals, and bytes, a phase: one thread arrives with the number of bytes, the engine
+ * counts them, and who wants waits for the phase by its parity (the first is 0). */
+#ifndef SEGRT_CUDA_BULK_CUH
+#define SEGRT_CUDA_BULK_CUH
+
+#include "backend/cuda/bulk.h"
+#include "backend/cuda/wgmma.cuh"
+
+__device__ __forceinline__ void barrier_begin(uint32_t barrier, int arrivals) { WGMMA("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory"); }
+
+/* By the thread that began barriers, before the others may use them. */
+__device__ __forceinline__ void barriers_begun() { WGMMA("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory"); }
+
+__device__ __forceinline__ void barrier_expect(uint32_t barrier, int bytes)
+{
+    WGMMA("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+
+__device__ __forceinline__ void barrier_arrive(uint32_t barrier, int times = 1) { WGMMA("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(times) : "memory"); }
+
+__device__ __forceinline__ bool barrier_passed(uint32_t barrier, int parity)
+{
+    uint32_t passed = 1;
+    WGMMA("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}" : "=r"(passed) : "r"(barrier), "r"(parity) : "memory");
+    return passed != 0;
+}
+
+__device__ __forceinline__ void barrier_wait(uint32_t barrier, int parity)
+{
+    while (!barrier_passed(barrier, parity))
+        ;
+}
+
+/* A tensor will be asked for soon. */
+__device__ __forceinline__ void bulk_ready(const CUtensorMap *map) { WGMMA("prefetch.tensormap [%0];" ::"l"((uint64_t)map) : "memory"); }
+
+__device__ __forceinline__ void bulk_load(uint32_t to, const CUtensorMap *map, uint32_t barrier, int x, int y)
+{
+    WGMMA("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(to), "l"((uint64_t)map), "r"(barrier), "r"(x), "r"(y)
+          : "memory");
+}
+
+__device__ __forceinline__ void bulk_load(uint32_t to, const CUtensorMap *map, uint32_t barrier, int x, int y, int z)
+{
+    WGMMA("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to), "l"((uint64_t)map), "r"(barrier), "r"(x),
+          "r"(y), "r"(z)
+          : "memory");
+}
+
+__device__ __forceinline__ void bulk_load(uint32_t to, const CUtensorMap *map, uint32_t barrier, int x, int y, int z, int w)
+{
+    WGMMA("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(to), "l"((uint64_t)map), "r"(barrier),
+          "r"(x), "r"(y), "r"(z), "r"(w)
+          : "memory");
+}
+
+/* `bytes` in a row, a multiple of 16. */
+__device__ __forceinline__ void bulk_load_row(uint32_t to, const void *from, uint32_t barrier, int bytes)
+{
+    WGMMA("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"((uint64_t)__cvta_generic_to_global(from)), "r"(bytes),
+          "r"(barrier)
+          : "memory");
+}
+
+/* The four warps of group 0 or 1 meet; whether any thread said so. */
+template <int BARRIER> __device__ __forceinline__ bool meet(bool said)
+{
+    uint32_t any = said;
+    asm volatile("{\n.reg .pred p, q;\nsetp.ne.u32 p, %1, 0;\nbarrier.cta.red.or.aligned.pred q, %2, 128, p;\nselp.u32 %0, 1, 0, q;\n}"
+                 : "=r"(any)
+                 : "r"(any), "n"(BARRIER)
+                 : "memory");
+    return any != 0;
+}
+
+template <int GROUPS> __device__ __forceinline__ bool group_any(int group, bool said) { return GROUPS == 1 || group == 0 ? meet<1>(said) : meet<2>(said); }
+
+#endif

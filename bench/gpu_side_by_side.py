@@ -71,6 +71,7 @@ def graphed(model, x):
         graph.replay()
         return out
 
+    run.model = model  # the graph reads its weights, and does not hold them
     return run
 
 

@@ -36,6 +36,17 @@ typedef struct cuda_session {
 
 extern const backend cuda_backend_table;
 
+/* session.c.  Says in words what failed, and notes that the device is lost. */
+segrt_status session_check(cuda_session *s, cudaError_t code, const char *doing, segrt_error *error);
+plan_key session_key(const backend_run *run);
+/* Makes `latest` the plan for a key: one that is kept, or a new one in place of that unused for longest. */
+segrt_status session_find_plan(cuda_session *s, const plan_key *key, segrt_error *error);
+launch session_launch(const cuda_session *s, const plan *p);
+
+/* backend.run (session_run.c) and run_device (session_resident.c). */
+segrt_status session_run(void *state, const backend_run *run, segrt_error *error);
+segrt_status session_run_device(void *state, const backend_device_run *run, segrt_error *error);
+
 /* backend.times: between the marks of the latest run. */
 void cuda_session_times(void *state, backend_times *times);
 

@@ -191,12 +191,15 @@ static void check_model(const char *name, const random_model *wanted, const shap
 
 static void check(segrt_pool *pool, bool brief)
 {
-    static const shape_row even = {1, 64, 96}, odd = {2, 97, 65}, larger = {1, 224, 160}, small = {3, 33, 45};
+    static const shape_row even = {1, 64, 96}, odd = {2, 97, 65}, larger = {1, 224, 160}, small = {3, 33, 45}, wide = {2, 129, 193};
     const random_model custom = {.seed = 5}, conv = {.head = HEAD_CONV, .level_width = 24, .classes = 150, .decoder_width = 40, .seed = 6};
     const random_model heads = {
         .width = {24, 96, 128, 192}, .heads = {2, 1, 1, 3}, .reduction = {4, 2, 1, 1}, .seed = 7, .no_reduce_norm = true};
+    /* no reduction of keys: several tiles of them, with one head and with two, in heads of 64 and 32 */
+    const random_model keys = {.width = {64, 128, 64, 96}, .heads = {1, 2, 2, 3}, .reduction = {1, 1, 1, 1}, .seed = 8};
     const random_model b0 = published(0, 19), b1 = published(1, 11), b2 = published(2, 19);
     check_model("custom", &custom, &even, false, pool);
+    check_model("keys", &keys, &wide, false, pool);
     if (brief)
         return;
     check_model("custom", &custom, &odd, true, pool);

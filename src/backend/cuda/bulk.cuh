@@ -56,6 +56,23 @@ __device__ __forceinline__ void bulk_load(uint32_t to, const CUtensorMap *map, u
           : "memory");
 }
 
+__device__ __forceinline__ void bulk_load(uint32_t to, const CUtensorMap *map, uint32_t barrier, int x, int y, int z, int w, int v)
+{
+    WGMMA("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6, %7}], [%2];" ::"r"(to), "l"((uint64_t)map),
+          "r"(barrier), "r"(x), "r"(y), "r"(z), "r"(w), "r"(v)
+          : "memory");
+}
+
+/* A tile from shared memory (published) to the tensor, without what leaves it; bulk_stored by the same thread before the block's end. */
+__device__ __forceinline__ void bulk_store(const CUtensorMap *map, uint32_t from, int x, int y, int z, int w)
+{
+    WGMMA("cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];\ncp.async.bulk.commit_group;" ::"l"((uint64_t)map), "r"(from), "r"(x), "r"(y),
+          "r"(z), "r"(w)
+          : "memory");
+}
+
+__device__ __forceinline__ void bulk_stored() { WGMMA("cp.async.bulk.wait_group 0;" ::: "memory"); }
+
 /* `bytes` in a row, a multiple of 16. */
 __device__ __forceinline__ void bulk_load_row(uint32_t to, const void *from, uint32_t barrier, int bytes)
 {

@@ -7,9 +7,9 @@
 
 #include "backend/cuda/kernels.h"
 
-enum { BULK_RANK = 4, BULK_SIDE = 256, BULK_STEP = 8 }; /* dimensions, largest box and step that the engine takes */
+enum { BULK_RANK = 5, BULK_SIDE = 256, BULK_STEP = 8 }; /* dimensions, largest box and step that the engine takes */
 
-/* Innermost dimension first, in elements; strides of dimensions 1, 2 and 3 in bytes, multiples of 16. */
+/* Innermost dimension first, in elements; strides of the other dimensions in bytes, multiples of 16. */
 typedef struct bulk_tensor {
     const void *at;
     int rank;

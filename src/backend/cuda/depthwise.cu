@@ -2,7 +2,7 @@
  *
  * A thread has four channels of two columns of STRIP pixels: each row of four neighbours is read once, while the row
  * before is added to the results that it is part of.  Bound by arithmetic, about equally by reading. */
-#include "backend/cuda/gelu.cuh"
+#include "backend/cuda/depthwise_wide.cuh"
 
 namespace {
 
@@ -111,7 +111,11 @@ int choose_strip(const depthwise_args &p)
 
 cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const launch *how)
 {
-    int strip = choose_strip(*args);
+    if (args->wide && type == NUMERIC_F16)
+        return launch_wide_rows<NUMERIC_F16>(*args, how);
+    if (args->wide && type == NUMERIC_BF16)
+        return launch_wide_rows<NUMERIC_BF16>(*args, how);
+    const int strip = choose_strip(*args);
     return dispatch(type, [&](auto n) {
         switch (strip) {
         case 8:

@@ -1,17 +1,15 @@
-/* ffn: the second half of a Mix-FFN in one kernel: depthwise 3x3, GELU, second linear map, residual sum, norm.  CUDA
- * backend, 16 bits, widths up to 128: there the hidden map is large and its products small, so that what counts is how
- * often it passes through memory (once here, with a halo).  Wider stages would repeat the convolution for every tile of
+/* ffn: the choice of a Mix-FFN's fused kernel, and before 9.0 its second half in one kernel: depthwise 3x3, GELU, second linear
+ * map, residual sum, norm.  CUDA backend, 16 bits, widths up to 128: there the hidden map is large and its products small, so that what
+ * counts is how often it passes through memory (once here, with a halo).  Wider stages would repeat the convolution for every tile of
  * columns; they use depthwise.cu and gemm.cuh.
  *
  * A block has 8 x 16 tokens and all output columns.  Hidden channels pass in chunks of 64: the chunk with its halo comes
  * into shared memory in the background, becomes the left operand of a product there, and is gone. */
-#include "backend/cuda/bulk.cuh"
-#include "backend/cuda/gelu.cuh"
+#include "backend/cuda/ffn_wide.cuh"
 
 namespace {
 
-constexpr int TILE_H = 8, TILE_W = 16, TOKENS = TILE_H * TILE_W, HALO_W = TILE_W + 2, HALO = (TILE_H + 2) * HALO_W, CHUNK = 64;
-constexpr int HALO_BYTES = HALO * 128, LEFT_BYTES = TOKENS * 128, TAPS_BYTES = 10 * CHUNK * 4;
+constexpr int HALO = (TILE_H + 2) * HALO_W, HALO_BYTES = HALO * 128;
 
 template <int WIDTH> constexpr int stage_bytes = HALO_BYTES + TAPS_BYTES + WIDTH * 128;
 template <int WIDTH> constexpr int ffn_bytes()
@@ -189,125 +187,6 @@ template <numeric N, int WIDTH, int THREADS> __global__ void __launch_bounds__(T
                 *(float2 *)(results + (wm + i * 16 + (lane >> 2) + half * 8) * PITCH + wn + j * 8 + (lane & 3) * 2) = make_float2(sum[i][j][2 * half], sum[i][j][2 * half + 1]);
     __syncthreads();
     end_rows<N, WIDTH, THREADS>(p, results);
-}
-
-/* ------------------------------------------------------------ the same with wgmma and the copy engine */
-
-struct ffn_maps {
-    CUtensorMap z, taps, bias, weight;
-};
-
-constexpr int HALO_STAGE = HALO_BYTES + TAPS_BYTES;
-
-template <int WIDTH> __host__ __device__ constexpr int wide_barriers()
-{
-    const int work = 2 * LEFT_BYTES + 3 * WIDTH * 128 + 2 * HALO_STAGE, results = TOKENS * (WIDTH + 4) * 4;
-    return work > results ? work : results;
-}
-
-/* A chunk's product runs while the next chunk is convolved (compute capability 9.0a). */
-template <numeric N, int WIDTH, int THREADS>
-__global__ void __launch_bounds__(THREADS, 512 / THREADS) ffn_wide(const ffn_args p, const __grid_constant__ ffn_maps maps)
-{
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    constexpr int ROWS = TILE_H * 256 / THREADS, COLUMNS = WIDTH * 256 / THREADS, TILES = COLUMNS / 8, BARRIERS = wide_barriers<WIDTH>();
-    extern __shared__ __align__(1024) unsigned char shared[];
-    const uint32_t base = shared_address(shared), weights = base + 2 * LEFT_BYTES, halos = weights + 3 * WIDTH * 128;
-    const uint32_t weight_here = base + BARRIERS, halo_here = weight_here + 3 * 8;
-    const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, image = blockIdx.z, y0 = blockIdx.y * TILE_H, x0 = blockIdx.x * TILE_W;
-    const int chunks = (p.hidden + CHUNK - 1) / CHUNK, wm = (warp >> 2 & 1) * 64, wn = (warp >> 3) * COLUMNS;
-
-    auto ask_weight = [&](int chunk) {
-        const uint32_t here = weight_here + chunk % 3 * 8;
-        barrier_expect(here, WIDTH * 128);
-        bulk_load(weights + chunk % 3 * WIDTH * 128, &maps.weight, here, chunk * CHUNK, 0);
-    };
-    auto ask_halo = [&](int chunk) {
-        const uint32_t here = halo_here + (chunk & 1) * 8, to = halos + (chunk & 1) * HALO_STAGE;
-        barrier_expect(here, HALO_STAGE);
-        bulk_load(to, &maps.taps, here, chunk * CHUNK, 0);
-        bulk_load(to + 9 * CHUNK * 4, &maps.bias, here, chunk * CHUNK, 0);
-        bulk_load(to + TAPS_BYTES, &maps.z, here, chunk * CHUNK, x0 - 1, y0 - 1, image);
-    };
-    if (tid == 0) {
-        for (int i = 0; i < 5; i++)
-            barrier_begin(weight_here + i * 8, 1);
-        barriers_begun();
-        for (int chunk = 0; chunk < 2 && chunk < chunks; chunk++)
-            ask_weight(chunk);
-    }
-    __syncthreads();
-    wait_for_previous();
-    if (tid == 0)
-        for (int chunk = 0; chunk < 2 && chunk < chunks; chunk++)
-            ask_halo(chunk);
-
-    float sum[TILES][4];
-#pragma unroll
-    for (int j = 0; j < TILES; j++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            sum[j][e] = 0;
-    const int group = tid & 15, column = (tid >> 4) & 15, r0 = (tid >> 8) * ROWS;
-#pragma unroll 1
-    for (int chunk = 0; chunk <= chunks; chunk++) { /* the product of the one before is begun and waited for in here, else the assembler would wait for it at once */
-        if (chunk) {
-            const int before = chunk - 1;
-            barrier_wait(weight_here + before % 3 * 8, before / 3 & 1);
-            const uint64_t left = wide_tile<128>(base + (before & 1) * LEFT_BYTES + wm * 128), right = wide_tile<128>(weights + (before % 3 * WIDTH + wn) * 128);
-            wide_begin();
-#pragma unroll
-            for (int step = 0; step < 4; step++)
-                wide_multiply_both<N>(sum, left + 2 * step, right + 2 * step);
-            wide_commit();
-        }
-        if (chunk < chunks) {
-            barrier_wait(halo_here + (chunk & 1) * 8, chunk >> 1 & 1);
-            const unsigned char *stage = shared + 2 * LEFT_BYTES + 3 * WIDTH * 128 + (chunk & 1) * HALO_STAGE;
-            convolve<N, ROWS>(shared + (chunk & 1) * LEFT_BYTES, stage + group * 16, stage + TAPS_BYTES + (r0 * HALO_W + column) * 128 + group * 8, r0, column, group);
-            wide_publish();
-        }
-        wide_wait<0>();
-        __syncthreads();
-        if (tid == 0 && chunk + 2 < chunks) { /* this halo, and the weights of the chunk before, are done with */
-            ask_halo(chunk + 2);
-            ask_weight(chunk + 2);
-        }
-    }
-    start_next();
-    constexpr int PITCH = WIDTH + 4;
-    float *const results = (float *)shared;
-#pragma unroll
-    for (int half = 0; half < 2; half++)
-#pragma unroll
-        for (int j = 0; j < TILES; j++)
-            *(float2 *)(results + (wm + (warp & 3) * 16 + (lane >> 2) + half * 8) * PITCH + wn + j * 8 + (lane & 3) * 2) = make_float2(sum[j][2 * half], sum[j][2 * half + 1]);
-    __syncthreads();
-    end_rows<N, WIDTH, THREADS>(p, results);
-#endif
-}
-
-template <numeric N, int WIDTH, int THREADS> cudaError_t launch_wide(const ffn_args &p, dim3 grid, const launch *how)
-{
-    const int64_t token = 2 * (int64_t)p.hidden, taps = 4 * (int64_t)p.hidden;
-    const bulk_tensor z = {.at = p.z,
-                           .rank = 4,
-                           .size = {p.hidden, p.w, p.h, p.images},
-                           .stride = {0, token, token * p.w, token * p.w * p.h},
-                           .box = {CHUNK, HALO_W, TILE_H + 2, 1},
-                           .plain = true};
-    const bulk_tensor tap = {.at = p.taps, .rank = 2, .size = {p.hidden, 9}, .stride = {0, taps}, .box = {CHUNK, 9}, .plain = true};
-    const bulk_tensor bias = {.at = p.tap_bias, .rank = 2, .size = {p.hidden, 1}, .stride = {0, taps}, .box = {CHUNK, 1}, .plain = true};
-    const bulk_tensor weight = {.at = p.weight, .rank = 2, .size = {p.ldw, p.width}, .stride = {0, 2 * (int64_t)p.ldw}, .box = {CHUNK, WIDTH}};
-    ffn_maps maps = {};
-    cudaError_t status = bulk_describe(&maps.z, N, &z);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.taps, NUMERIC_F32, &tap);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.bias, NUMERIC_F32, &bias);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.weight, N, &weight);
-    return status == cudaSuccess ? start(ffn_wide<N, WIDTH, THREADS>, grid, THREADS, wide_barriers<WIDTH>() + 5 * 8, how, p, maps) : status;
 }
 
 template <numeric N> cudaError_t launch_type(const ffn_args &p, const launch *how)

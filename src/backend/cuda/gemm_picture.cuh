@@ -4,78 +4,117 @@
 #define SEGRT_CUDA_GEMM_PICTURE_CUH
 
 #include "backend/cuda/bulk.cuh"
-#include "backend/cuda/gemm_end.cuh"
+#include "backend/cuda/gemm_rows.cuh"
 
 namespace {
 
 constexpr int PICTURE_ROWS = 128, PICTURE_COLUMNS = 64, PICTURE_THREADS = 256; /* of a block */
-constexpr int PICTURE_RING = PICTURE_SLICES * (PICTURE_ROWS + PICTURE_COLUMNS) * SLICE;
+constexpr int PICTURE_RING = PICTURE_SLICES * (PICTURE_ROWS + PICTURE_COLUMNS) * SLICE; /* bytes of both operands; gamma and beta lie behind */
+constexpr int PICTURE_HERE = PICTURE_RING + 2 * 4 * PICTURE_COLUMNS;                   /* the barrier */
 
-/* Eight neighbouring bytes of a row of the picture as numbers; zeros outside and behind the kernel's row. */
-template <numeric N> __device__ __forceinline__ uint4 picture_chunk(const uint8_t *line, bool inside, int start, int end, int used)
-{
-    uint32_t low = 0, high = 0;
-    if (inside && start >= 0 && start + 12 <= end) { /* within the row, and so is the word behind */
-        const uint8_t *from = line + start;
-        const uint32_t shift = (uint32_t)((uintptr_t)from & 3) * 8;
-        const uint32_t *word = (const uint32_t *)(from - ((uintptr_t)from & 3));
-        const uint32_t a = word[0], b = word[1], c = word[2];
-        low = __funnelshift_r(a, b, shift);
-        high = __funnelshift_r(b, c, shift);
+/* Eight neighbouring bytes of a row of the picture, asked for and made numbers later, so that several are on their way. */
+struct picture_bytes {
+    uint32_t word[3];
+    const uint8_t *line;
+    int start, used; /* used: of the eight; 0: none is in the picture */
+    bool whole;      /* with the word behind within the row */
+
+    __device__ __forceinline__ void ask(const uint8_t *row, bool inside, int first, int end, int of_kernel)
+    {
+        line = row;
+        start = first;
+        used = inside ? min(max(of_kernel, 0), 8) : 0;
+        whole = inside && start >= 0 && start + 12 <= end;
+        const uint32_t *from = (const uint32_t *)((uintptr_t)(line + start) & ~(uintptr_t)3);
+#pragma unroll
+        for (int i = 0; i < 3; i++)
+            word[i] = whole ? from[i] : 0;
+    }
+
+    /* Zeros outside and behind the kernel's row. */
+    template <numeric N> __device__ __forceinline__ uint4 numbers(int end) const
+    {
+        const uint32_t shift = (uint32_t)((uintptr_t)(line + start) & 3) * 8;
+        uint32_t low = __funnelshift_r(word[0], word[1], shift), high = __funnelshift_r(word[1], word[2], shift);
+        if (!whole) {
+            low = high = 0;
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                if (e < used && start + e >= 0 && start + e < end) {
+                    const uint32_t byte = line[start + e];
+                    if (e < 4)
+                        low |= byte << 8 * e;
+                    else
+                        high |= byte << 8 * (e - 4);
+                }
+        }
         if (used < 8) {
-            low = used >= 4 ? low : low & ((1u << 8 * max(used, 0)) - 1);
+            low = used >= 4 ? low : low & ((1u << 8 * used) - 1);
             high = used <= 4 ? 0 : high & ((1u << 8 * (used - 4)) - 1);
         }
-    } else if (inside) {
-#pragma unroll
-        for (int e = 0; e < 8; e++)
-            if (e < used && start + e >= 0 && start + e < end) {
-                const uint32_t byte = line[start + e];
-                if (e < 4)
-                    low |= byte << 8 * e;
-                else
-                    high |= byte << 8 * (e - 4);
-            }
+        auto number = [](uint32_t word, int e) { return (float)(word >> 8 * e & 255); };
+        return make_uint4(pack16<N>(number(low, 0), number(low, 1)), pack16<N>(number(low, 2), number(low, 3)), pack16<N>(number(high, 0), number(high, 1)),
+                          pack16<N>(number(high, 2), number(high, 3)));
     }
-    auto number = [](uint32_t word, int e) { return (float)(word >> 8 * e & 255); };
-    return make_uint4(pack16<N>(number(low, 0), number(low, 1)), pack16<N>(number(low, 2), number(low, 3)), pack16<N>(number(high, 0), number(high, 1)),
-                      pack16<N>(number(high, 2), number(high, 3)));
-}
+};
 
+/* Rows are finished from the accumulators: the columns of the right operand are exchanged as in ffn_wide.cuh, so that a thread has four
+ * neighbours and four threads a row. */
 template <numeric N> __global__ void __launch_bounds__(PICTURE_THREADS, 2) gemm_picture(const gemm_args p, const __grid_constant__ CUtensorMap weights)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    constexpr int BM = PICTURE_ROWS, BN = PICTURE_COLUMNS, THREADS = PICTURE_THREADS, LEFT = BM * SLICE, RIGHT = BN * SLICE, CHUNKS = SLICE / 16;
+    using T = storage_t<N>;
+    constexpr int BM = PICTURE_ROWS, BN = PICTURE_COLUMNS, THREADS = PICTURE_THREADS, LEFT = BM * SLICE, RIGHT = BN * SLICE, CHUNKS = SLICE / 16, FOURS = BN / 16;
     extern __shared__ __align__(1024) unsigned char shared[];
-    const uint32_t base = shared_address(shared), right_base = base + PICTURE_SLICES * LEFT, here = base + PICTURE_RING + MORE;
-    const int tid = threadIdx.x, warp = tid >> 5, m0 = blockIdx.y * BM;
-    void *const more = shared + PICTURE_RING;
-    const end_needs<BM, BN, THREADS, END_ALONE> needs(p, more, m0, 0);
+    const uint32_t base = shared_address(shared), right_base = base + PICTURE_SLICES * LEFT, here = base + PICTURE_HERE;
+    const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, m0 = blockIdx.x * BM;
     if (tid == 0) {
         barrier_begin(here, 1);
         barriers_begun();
-        barrier_expect(here, PICTURE_SLICES * RIGHT);
+        barrier_expect(here, PICTURE_SLICES * RIGHT + 2 * 4 * p.n);
         for (int slice = 0; slice < PICTURE_SLICES; slice++) /* zeros behind k */
-            bulk_load(right_base + slice * RIGHT, &weights, here, slice * CHUNKS * 8, 0);
+            bulk_load(right_base + slice * RIGHT, &weights, here, slice * CHUNKS * 8, 0, 0, 0, 0);
+        bulk_load_row(base + PICTURE_RING, p.gamma, here, 4 * p.n);
+        bulk_load_row(base + PICTURE_RING + 4 * BN, p.beta, here, 4 * p.n);
+    }
+    const int groups = p.pitch / 8, pixels = p.out_h * p.out_w, row_bytes = p.in_w * 3;
+    float4 v[2][FOURS]; /* of two rows; first the biases of their border cases */
+    const int column0 = (lane & 3) * 4;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const int pixel = min(m0 + warp * 16 + (lane >> 2) + half * 8, p.m - 1) % pixels, oy = pixel / p.out_w, ox = pixel - oy * p.out_w;
+        const float *bias = p.bias + (size_t)(p.case_y[oy] * p.cases_x + p.case_x[ox]) * p.n + column0;
+#pragma unroll
+        for (int f = 0; f < FOURS; f++)
+            v[half][f] = column0 + f * 16 < p.n ? *(const float4 *)(bias + f * 16) : make_float4(0, 0, 0, 0);
     }
     wait_for_previous();
-    const int groups = p.pitch / 8, pixels = p.out_h * p.out_w, row_bytes = p.in_w * 3;
     const int chunk = tid % (PICTURE_SLICES * CHUNKS), ky = chunk / groups, first = (chunk - ky * groups) * 8; /* the same in every pass */
-    constexpr int PASS = THREADS / (PICTURE_SLICES * CHUNKS);
+    constexpr int PASS = THREADS / (PICTURE_SLICES * CHUNKS), AT_ONCE = 5;
     if (tid < PASS * PICTURE_SLICES * CHUNKS)
-        for (int row = tid / (PICTURE_SLICES * CHUNKS); row < BM; row += PASS) {
-            const int m = min(m0 + row, p.m - 1), image = m / pixels, pixel = m - image * pixels, oy = pixel / p.out_w, ox = pixel - oy * p.out_w;
-            const int y = oy * p.stride - p.pad + ky;
-            const uint8_t *line = (const uint8_t *)p.a + ((size_t)image * p.in_h + y) * row_bytes;
-            *(uint4 *)(shared + chunk / CHUNKS * LEFT + tile_offset<SLICE>(row, chunk % CHUNKS)) =
-                picture_chunk<N>(line, ky < p.kernel && y >= 0 && y < p.in_h, (ox * p.stride - p.pad) * 3 + first, row_bytes, p.kernel * 3 - first);
+#pragma unroll 1
+        for (int row0 = tid / (PICTURE_SLICES * CHUNKS); row0 < BM; row0 += PASS * AT_ONCE) {
+            picture_bytes bytes[AT_ONCE];
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                const int m = min(m0 + row0 + i * PASS, p.m - 1), image = m / pixels, pixel = m - image * pixels, oy = pixel / p.out_w, ox = pixel - oy * p.out_w;
+                const int y = oy * p.stride - p.pad + ky;
+                bytes[i].ask((const uint8_t *)p.a + ((size_t)image * p.in_h + y) * row_bytes, ky < p.kernel && y >= 0 && y < p.in_h, (ox * p.stride - p.pad) * 3 + first,
+                             row_bytes, p.kernel * 3 - first);
+            }
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                const int row = row0 + i * PASS;
+                if (row < BM)
+                    *(uint4 *)(shared + chunk / CHUNKS * LEFT + tile_offset<SLICE>(row, chunk % CHUNKS)) = bytes[i].template numbers<N>(row_bytes);
+            }
         }
-    float sum[1][BN / 8][4];
+    float sum[BN / 8][4];
 #pragma unroll
     for (int j = 0; j < BN / 8; j++)
 #pragma unroll
         for (int e = 0; e < 4; e++)
-            sum[0][j][e] = 0;
+            sum[j][e] = 0;
     wide_publish();
     __syncthreads();
     barrier_wait(here, 0);
@@ -85,24 +124,69 @@ template <numeric N> __global__ void __launch_bounds__(PICTURE_THREADS, 2) gemm_
         const uint64_t left = wide_tile<SLICE>(base + slice * LEFT + (warp >> 2) * 64 * SLICE), right = wide_tile<SLICE>(right_base + slice * RIGHT);
 #pragma unroll
         for (int step = 0; step < STEPS; step++)
-            wide_multiply_both<N>(sum[0], left + 2 * step, right + 2 * step);
+            wide_multiply_both<N>(sum, left + 2 * step, right + 2 * step);
     }
     wide_commit();
     wide_wait<0>();
     start_next();
-    __syncthreads();
-    end_block<N, BM, BN, THREADS, END_ALONE>(p, sum, needs, more, shared, warp * 16, 0);
+
+    auto over_row = [](float part) { /* four threads */
+        part += __shfl_xor_sync(0xffffffffu, part, 1);
+        return part + __shfl_xor_sync(0xffffffffu, part, 2);
+    };
+    const float *const gamma = (const float *)(shared + PICTURE_RING) + column0, *const beta = gamma + BN;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        float4(&r)[FOURS] = v[half];
+        float squares = 0, total = 0;
+#pragma unroll
+        for (int f = 0; f < FOURS; f++) { /* zeros behind the width */
+            r[f].x += sum[2 * f][2 * half], r[f].y += sum[2 * f][2 * half + 1], r[f].z += sum[2 * f + 1][2 * half], r[f].w += sum[2 * f + 1][2 * half + 1];
+            squares += squares4(r[f]);
+        }
+        const float scale = inverse_rms(over_row(squares), p.inverse_width, p.eps);
+#pragma unroll
+        for (int f = 0; f < FOURS; f++)
+            if (column0 + f * 16 < p.n) {
+                const float4 g = *(const float4 *)(gamma + f * 16), b = *(const float4 *)(beta + f * 16);
+                r[f] = make_float4(r[f].x * scale * g.x + b.x, r[f].y * scale * g.y + b.y, r[f].z * scale * g.z + b.z, r[f].w * scale * g.w + b.w);
+                total += sum4(r[f]);
+            }
+        const float mean = over_row(total) * p.inverse_width;
+        squares = 0;
+#pragma unroll
+        for (int f = 0; f < FOURS; f++) {
+            const int column = column0 + f * 16;
+            r[f].x = column < p.true_width ? r[f].x - mean : 0;
+            r[f].y = column + 1 < p.true_width ? r[f].y - mean : 0;
+            r[f].z = column + 2 < p.true_width ? r[f].z - mean : 0;
+            r[f].w = column + 3 < p.true_width ? r[f].w - mean : 0;
+            squares += squares4(r[f]);
+        }
+        const float norm = inverse_rms(over_row(squares), p.inverse_width, p.eps_out);
+        const int m = m0 + warp * 16 + (lane >> 2) + half * 8;
+        const size_t at = (size_t)m * p.ldo + column0;
+#pragma unroll
+        for (int f = 0; f < FOURS; f++)
+            if (m < p.m && column0 + f * 16 < p.n) {
+                *(float4 *)(p.x + at + f * 16) = r[f];
+                store4<N>((T *)p.out + at + f * 16, make_float4(r[f].x * norm, r[f].y * norm, r[f].z * norm, r[f].w * norm));
+            }
+    }
 #endif
 }
 
 template <numeric N> cudaError_t launch_picture(const gemm_args &p, const launch *how)
 {
-    static_assert(shared_of(PICTURE_ROWS, PICTURE_COLUMNS, 1, true, 2) <= PICTURE_RING, "rows are finished in the same place");
-    constexpr int BYTES = PICTURE_RING + MORE + 8;
-    const bulk_tensor w = {.at = p.w, .rank = 2, .size = {p.ldw, p.n}, .stride = {0, 2 * (int64_t)p.ldw}, .box = {64, PICTURE_COLUMNS}};
+    const int64_t column = 2 * (int64_t)p.ldw;
+    const bulk_tensor w = {.at = p.w,
+                           .rank = 5,
+                           .size = {p.ldw, 2, 4, 2, p.n / 16},
+                           .stride = {0, column, 4 * column, 2 * column, 16 * column},
+                           .box = {64, 2, 4, 2, PICTURE_COLUMNS / 16}};
     CUtensorMap weights;
     const cudaError_t status = bulk_describe(&weights, N, &w);
-    return status == cudaSuccess ? start(gemm_picture<N>, dim3(1, (p.m + PICTURE_ROWS - 1) / PICTURE_ROWS), PICTURE_THREADS, BYTES, how, p, weights) : status;
+    return status == cudaSuccess ? start(gemm_picture<N>, dim3((p.m + PICTURE_ROWS - 1) / PICTURE_ROWS), PICTURE_THREADS, PICTURE_HERE + 8, how, p, weights) : status;
 }
 
 } // namespace

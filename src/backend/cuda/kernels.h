@@ -123,6 +123,7 @@ typedef struct depthwise_args {
     const float *weight; /* [9][width] */
     const float *bias;   /* [width] */
     int images, h, w, width;
+    bool wide;      /* tensor cores and copy engine (9.0) in 16 bits */
     int processors; /* of the device */
 } depthwise_args;
 
@@ -130,18 +131,21 @@ cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const lau
 
 /* --------------------------------------------------------------------------------------- Mix-FFN */
 
-/* x += weight gelu(depthwise z + tap_bias) + bias;  out = x * rstd(x) - offset */
+/* x += weight gelu(depthwise z + tap_bias) + bias;  out = x * rstd(x) - offset;  wide: z = first rows + first_bias */
 typedef struct ffn_args {
-    const void *z;              /* T [images][h][w][hidden] */
+    const void *z;              /* T [images][h][w][hidden], where not wide */
+    const void *rows;           /* T [images][h][w][width], wide: not `out`, because blocks read what is around their tokens */
+    const void *first;          /* T [hidden][ld_first], wide */
+    const float *first_bias;    /* [hidden], wide */
     const float *taps;          /* [9][hidden] */
     const float *tap_bias;      /* [hidden] */
     const void *weight;         /* T [width][ldw] */
     const float *bias, *offset; /* [width]; offset may be NULL */
     float *x;                   /* [images][h][w][width] */
     void *out;                  /* T, the same shape */
-    int images, h, w, hidden, width, ldw;
+    int images, h, w, hidden, width, ld_first, ldw;
     float eps, inverse_width;
-    bool wide;      /* products of four warps (wgmma) */
+    bool wide;      /* products of four warps (wgmma), and the first map within */
     int processors; /* of the device */
 } ffn_args;
 
@@ -187,6 +191,7 @@ typedef struct pixels_args {
     const float *class_bias; /* [class_ld] */
     float *logits;           /* [images * h[0] * w[0]][class_ld] */
     int images, h[4], w[4], k, ldw, ldc, width, class_ld;
+    bool wide; /* products of four warps (wgmma) */
 } pixels_args;
 
 enum {

@@ -20,7 +20,7 @@ typedef struct layout {
     step lost;   /* what is written then */
     /* of the stage at hand */
     float *x;
-    void *normed;
+    void *normed, *normed_next;    /* the second: where a kernel writes that still reads the first, or NULL */
     const void *stage_out[STAGES]; /* f */
     const float *logits;
     void *level[STAGES], *level_inner[STAGES]; /* of the head */
@@ -44,6 +44,7 @@ void layout_finish_gemm(layout *l, step *s);
 void layout_patch(layout *l, int i);
 void layout_attention(layout *l, int i, int b);
 void layout_ffn(layout *l, int i, int b);
+bool layout_ffn_whole(const layout *l, int i); /* whether one kernel makes a stage's Mix-FFN, both maps and all */
 
 /* layout_head.c: levels 1 to 3 of the head have places of their own, because they are made beside the stages (aside). */
 void layout_level_place(layout *l, int i);

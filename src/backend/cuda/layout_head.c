@@ -17,7 +17,8 @@ static bool fused_head(const layout *l, pixels_args *all)
                          .ldw = w->level[0].ld,
                          .ldc = w->classifier.ld,
                          .width = w->head_width,
-                         .class_ld = w->class_ld};
+                         .class_ld = w->class_ld,
+                         .wide = l->maker->wide};
     for (int i = 0; i < STAGES; i++) {
         all->h[i] = p->shape.stage[i].h;
         all->w[i] = p->shape.stage[i].w;

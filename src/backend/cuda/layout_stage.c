@@ -266,6 +266,24 @@ void layout_attention(layout *l, int i, int b)
     l->at = mark;
 }
 
+/* What the fused kernel needs to know of a stage to say whether it takes it. */
+static ffn_args ffn_shape(const layout *l, int i)
+{
+    const stage_shape grid = l->p->shape.stage[i];
+    return (ffn_args){.images = l->p->key.n,
+                      .h = grid.h,
+                      .w = grid.w,
+                      .width = l->weights->stages[i].width,
+                      .wide = l->maker->wide,
+                      .processors = l->maker->processors};
+}
+
+bool layout_ffn_whole(const layout *l, int i)
+{
+    const ffn_args shape = ffn_shape(l, i);
+    return l->maker->fused && l->maker->wide && ffn_fits(&shape, l->type);
+}
+
 void layout_ffn(layout *l, int i, int b)
 {
     const network_stage *stage = &l->net->stages[i];
@@ -275,33 +293,43 @@ void layout_ffn(layout *l, int i, int b)
     const stage_shape grid = p->shape.stage[i];
     const int rows = p->key.n * grid.h * grid.w, hidden = stage->blocks[b].hidden;
     const size_t mark = l->at;
-    const next_norm next = after_block(l, i, b);
-    void *z = layout_take_rows(l, (size_t)rows, w->hidden);
-    step *s = layout_add(l, STEP_GEMM, OP_FC1, i, b, 1);
-    s->args.gemm = layout_linear(l->normed, at->width, w->fc1, rows, w->fc1_bias, z, w->hidden);
-    layout_finish_gemm(l, s);
-    s->leaves[0] = layout_leaves(s->first, z, l->type, grid, hidden, w->hidden);
-    const ffn_args all = {.z = z,
-                          .taps = w->depthwise,
-                          .tap_bias = w->depthwise_bias,
-                          .weight = w->fc2.at,
-                          .bias = w->fc2_bias,
-                          .offset = next.offset,
-                          .x = l->x,
-                          .out = next.out,
-                          .images = p->key.n,
-                          .h = grid.h,
-                          .w = grid.w,
-                          .hidden = w->hidden,
-                          .width = at->width,
-                          .ldw = w->fc2.ld,
-                          .eps = (float)next.eps,
-                          .inverse_width = 1.0f / (float)stage->width,
-                          .wide = l->maker->wide,
-                          .processors = l->maker->processors};
+    const void *normed = l->normed;
+    const bool whole = l->normed_next;
+    next_norm next = after_block(l, i, b);
+    step *s;
+    void *z = NULL;
+    if (!whole) {
+        z = layout_take_rows(l, (size_t)rows, w->hidden);
+        s = layout_add(l, STEP_GEMM, OP_FC1, i, b, 1);
+        s->args.gemm = layout_linear(l->normed, at->width, w->fc1, rows, w->fc1_bias, z, w->hidden);
+        layout_finish_gemm(l, s);
+        s->leaves[0] = layout_leaves(s->first, z, l->type, grid, hidden, w->hidden);
+    } else if (next.out == l->normed) {
+        next.out = l->normed_next;
+        l->normed_next = l->normed;
+        l->normed = next.out;
+    }
+    ffn_args all = ffn_shape(l, i);
+    all.z = z;
+    all.rows = normed;
+    all.first = w->fc1.at;
+    all.first_bias = w->fc1_bias;
+    all.ld_first = w->fc1.ld;
+    all.taps = w->depthwise;
+    all.tap_bias = w->depthwise_bias;
+    all.weight = w->fc2.at;
+    all.bias = w->fc2_bias;
+    all.offset = next.offset;
+    all.x = l->x;
+    all.out = next.out;
+    all.hidden = w->hidden;
+    all.ldw = w->fc2.ld;
+    all.eps = (float)next.eps;
+    all.inverse_width = 1.0f / (float)stage->width;
     if (l->maker->fused && ffn_fits(&all, l->type)) {
-        s = layout_add(l, STEP_FFN, OP_DEPTHWISE, i, b, next.ends_stage ? 3 : 2);
-        s->name = "depthwise, gelu, fc2";
+        const int ends = next.ends_stage ? 1 : 0;
+        s = whole ? layout_add(l, STEP_FFN, OP_FC1, i, b, 3 + ends) : layout_add(l, STEP_FFN, OP_DEPTHWISE, i, b, 2 + ends);
+        s->name = whole ? "Mix-FFN" : "depthwise, gelu, fc2";
         s->args.ffn = all;
     } else {
         void *made = layout_take_rows(l, (size_t)rows, w->hidden);
@@ -315,6 +343,7 @@ void layout_ffn(layout *l, int i, int b)
                                              .h = grid.h,
                                              .w = grid.w,
                                              .width = w->hidden,
+                                             .wide = l->maker->wide,
                                              .processors = l->maker->processors};
         s->leaves[0] = layout_leaves(s->first, made, l->type, grid, hidden, w->hidden);
         s = layout_add(l, STEP_GEMM, OP_FC2, i, b, next.ends_stage ? 2 : 1);

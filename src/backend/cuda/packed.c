@@ -107,8 +107,11 @@ static void pack_block(packer *p, const network_stage *stage, const network_bloc
     put(p, host, &to->fc1, 0, b->fc1, b->hidden, c, plain(b->hidden), rows);
     take_floats(p, &to->fc1_bias, (size_t)to->hidden, b->fc1_bias);
     host = take_floats(p, &to->depthwise, 9 * (size_t)to->hidden, (weights){0});
-    for (int i = 0; host && i < 9 * b->hidden; i++)
-        host[(size_t)(i / b->hidden) * (size_t)to->hidden + (size_t)(i % b->hidden)] = (float)weight_at(b->depthwise, (size_t)i);
+    for (int i = 0; host && i < 9 * b->hidden; i++) { /* in floats; kernels that convolve by products round them */
+        const float v = (float)weight_at(b->depthwise, (size_t)i);
+        host[(size_t)(i / b->hidden) * (size_t)to->hidden + (size_t)(i % b->hidden)] = v;
+        p->largest = fmaxf(p->largest, fabsf(v));
+    }
     take_floats(p, &to->depthwise_bias, (size_t)to->hidden, b->depthwise_bias);
     host = take_matrix(p, &to->fc2, width, to->hidden);
     put(p, host, &to->fc2, 0, b->fc2, c, b->hidden, rows, plain(b->hidden));

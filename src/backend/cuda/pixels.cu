@@ -5,13 +5,12 @@
  * halve exactly), so both kinds of term are one product with 64 + 96 columns: the token's own features, and the
  * neighbours in the three smaller levels.  The head's width passes in chunks of 64 channels, and each chunk goes
  * straight from accumulators into the classifier's product: nothing of the head's width is written. */
-#include "backend/cuda/bilinear.cuh"
-#include "backend/cuda/numeric.cuh"
+#include "backend/cuda/pixels_wide.cuh"
 
 namespace {
 
-constexpr int TILE_H = 8, TILE_W = 16, TOKENS = TILE_H * TILE_W, WARPS = TOKENS / 16, THREADS = WARPS * 32, STAGES = 2;
-constexpr int OWN = 64, NEAR = PIXELS_NEAR, STEPS_OWN = OWN / 16, STEPS_NEAR = NEAR / 16;
+constexpr int WARPS = TOKENS / 16, THREADS = WARPS * 32, STAGES = 2;
+constexpr int NEAR = PIXELS_NEAR, STEPS_OWN = OWN / 16, STEPS_NEAR = NEAR / 16;
 constexpr int PITCH = (OWN + NEAR) * 2 + 16; /* an odd number of chunks: rows fall into different banks */
 
 template <int CLASSES> constexpr int stage_bytes = (64 + NEAR + CLASSES) * 128;
@@ -222,6 +221,8 @@ template <numeric N, int CLASSES> __global__ void __launch_bounds__(THREADS, CLA
 template <numeric N> cudaError_t launch_type(const pixels_args &p, const launch *how)
 {
     const dim3 grid((p.w[0] + TILE_W - 1) / TILE_W, (p.h[0] + TILE_H - 1) / TILE_H, p.images);
+    if (p.wide && p.class_ld <= pixels_places::CLASSES)
+        return launch_wide<N>(p, grid, how);
     if (p.class_ld <= 32)
         return start(pixels<N, 32>, grid, THREADS, pixels_bytes<32>, how, p);
     return start(pixels<N, PIXELS_CLASSES>, grid, THREADS, pixels_bytes<PIXELS_CLASSES>, how, p);

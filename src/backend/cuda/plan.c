@@ -19,6 +19,7 @@ static void lay_out(layout *l)
         l->at = mark;
         l->x = layout_take(l, rows * (size_t)l->weights->stages[i].width * sizeof(float));
         l->normed = layout_take_rows(l, rows, l->weights->stages[i].width);
+        l->normed_next = layout_ffn_whole(l, i) ? layout_take_rows(l, rows, l->weights->stages[i].width) : NULL;
         layout_patch(l, i);
         for (int b = 0; b < l->net->stages[i].depth; b++) {
             layout_attention(l, i, b);

@@ -27,11 +27,11 @@ template <int BYTES> __device__ __forceinline__ uint64_t wide_tile(uint32_t addr
 
 #define WGMMA_C8(c, j) "+f"(c[j][0]), "+f"(c[j][1]), "+f"(c[j][2]), "+f"(c[j][3])
 
-#define WGMMA_N64(TYPE)                                                                                                                          \
+#define WGMMA_N64(TYPE, ACROSS)                                                                                                                          \
     WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                                                                           \
           "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " "                                                                        \
           "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, "            \
-          "{%32,%33,%34,%35}, %36, p, 1, 1, 0;\n}\n"                                                                                             \
+          "{%32,%33,%34,%35}, %36, p, 1, 1, " ACROSS ";\n}\n"                                                                                       \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3), WGMMA_C8(c, 4), WGMMA_C8(c, 5), WGMMA_C8(c, 6), WGMMA_C8(c, 7)       \
           : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add))
 
@@ -47,13 +47,24 @@ template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply(fl
 {
     static_assert(TILES == 4 || TILES == 8, "32 or 64 columns");
     if constexpr (TILES == 8 && N == NUMERIC_F16)
-        WGMMA_N64("f16");
+        WGMMA_N64("f16", "0");
     else if constexpr (TILES == 8)
-        WGMMA_N64("bf16");
+        WGMMA_N64("bf16", "0");
     else if constexpr (N == NUMERIC_F16)
         WGMMA_N32("f16");
     else
         WGMMA_N32("bf16");
+}
+
+/* The same, 64 columns, with columns beside each other and k across the rows of the tile (8 rows of 64 columns are a turn; 16
+ * further along k: add 128). */
+template <numeric N> __device__ __forceinline__ void wide_multiply_across(float (&c)[8][4], const uint32_t (&a)[4], uint64_t tile)
+{
+    const bool add = true;
+    if constexpr (N == NUMERIC_F16)
+        WGMMA_N64("f16", "1");
+    else
+        WGMMA_N64("bf16", "1");
 }
 
 /* Both operands in shared memory; `left` holds 64 rows.  16 bits: a step of 16; tf32: of 8. */

@@ -71,6 +71,8 @@ __device__ __forceinline__ void bulk_store(const CUtensorMap *map, uint32_t from
           : "memory");
 }
 
+/* What was stored has left shared memory, or is in the tensor. */
+__device__ __forceinline__ void bulk_sent() { WGMMA("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
 __device__ __forceinline__ void bulk_stored() { WGMMA("cp.async.bulk.wait_group 0;" ::: "memory"); }
 
 /* `bytes` in a row, a multiple of 16. */

@@ -60,11 +60,6 @@ template <numeric N> __device__ __forceinline__ void one_tap(float (&c)[4], cons
             : "r"(left[0]), "r"(left[1]), "r"(right));
 }
 
-__device__ __forceinline__ void store_matrices(uint32_t address, const uint32_t (&r)[4])
-{
-    WGMMA("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
-}
-
 /* Eight channels of a chunk (chunk 16 bytes number `group` of each row) of ROWS rows of tokens: `halo` is the tile's first row with its
  * neighbours, `first` the first of the rows, `out` [tokens][128 bytes], both exchanged by tile_offset.  `out` may be where `halo` is if
  * `first` is 0 and a warp has all rows: what is written was read before. */
@@ -115,6 +110,30 @@ template <numeric N, int ROWS> __device__ __forceinline__ void convolve_tile(uin
             done[2 * o + 1] = pack16<N>(gelu_of_half(c[2]), gelu_of_half(c[3]));
         }
         store_matrices(to + (i - 2) * TILE_W * 128, done);
+    }
+}
+
+/* 16 rows of 8 COUNT columns of a product, plus biases, in 16 bits into a tile that convolve_tile reads; row r is token
+ * (y0 - 1 + r / HALO_W, x0 - 1 + r % HALO_W), zeros where there is none. */
+template <numeric N, int COUNT>
+__device__ __forceinline__ void store_hidden(const float (&sum)[COUNT][4], uint32_t tile, int row0, int column, const float *bias, int y0, int x0, int h, int w)
+{
+    const int lane = threadIdx.x & 31, to = row0 + (lane >> 3 & 1) * 8 + (lane & 7);
+    const float2 *const pairs = (const float2 *)(bias + column + (lane & 3) * 2);
+    uint32_t mask[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const int r = row0 + (lane >> 2) + half * 8, y = y0 - 1 + r / HALO_W, x = x0 - 1 + r % HALO_W;
+        mask[half] = y >= 0 && y < h && x >= 0 && x < w ? 0xffffffffu : 0;
+    }
+#pragma unroll
+    for (int j = 0; j < COUNT; j += 2) {
+        const float2 b[2] = {pairs[j * 4], pairs[j * 4 + 4]};
+        uint32_t r[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            r[i] = pack16<N>(sum[j + (i >> 1)][2 * (i & 1)] + b[i >> 1].x, sum[j + (i >> 1)][2 * (i & 1) + 1] + b[i >> 1].y) & mask[i & 1];
+        store_matrices(tile + to * 128 + ((column / 8 + j + (lane >> 4)) ^ (lane & 7)) * 16, r);
     }
 }
 

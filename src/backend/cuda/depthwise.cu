@@ -3,6 +3,7 @@
  * A thread has four channels of two columns of STRIP pixels: each row of four neighbours is read once, while the row
  * before is added to the results that it is part of.  Bound by arithmetic, about equally by reading. */
 #include "backend/cuda/depthwise_wide.cuh"
+#include "backend/cuda/hidden_wide.cuh"
 
 namespace {
 
@@ -109,8 +110,15 @@ int choose_strip(const depthwise_args &p)
 
 } // namespace
 
+bool depthwise_takes_first(const depthwise_args *args, numeric type)
+{
+    return args->wide && (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->inner <= HIDDEN_SLICES * 64;
+}
+
 cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const launch *how)
 {
+    if (args->first)
+        return type == NUMERIC_F16 ? launch_hidden_rows<NUMERIC_F16>(*args, how) : launch_hidden_rows<NUMERIC_BF16>(*args, how);
     if (args->wide && type == NUMERIC_F16)
         return launch_wide_rows<NUMERIC_F16>(*args, how);
     if (args->wide && type == NUMERIC_BF16)

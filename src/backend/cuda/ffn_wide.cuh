@@ -117,25 +117,8 @@ __global__ void __launch_bounds__(THREADS, 512 / THREADS) ffn_wide(const ffn_arg
             wide_multiply_both<N>(hidden, wide_tile<128>(base + step / 4 * at::ROWS + tile * 64 * 128) + 2 * (step % 4),
                                   wide_tile<128>(base + at::FIRSTS + (chunk & 1) * at::FIRST + (step / 4 * 64 + column) * 128) + 2 * (step % 4), step > 0);
     };
-    auto store_hidden = [&](const auto &hidden, int tile, int column, int chunk) {
-        constexpr int COUNT = sizeof hidden / sizeof *hidden;
-        const float2 *const bias = (const float2 *)(shared + at::FIRST_BIAS + ((chunk & 1) * CHUNK + column + (lane & 3) * 2) * 4);
-        const int row0 = tile * 64 + (warp & 3) * 16, to = row0 + (lane >> 3 & 1) * 8 + (lane & 7);
-        uint32_t mask[2];
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const int r = row0 + (lane >> 2) + half * 8, y = y0 - 1 + r / HALO_W, x = x0 - 1 + r % HALO_W;
-            mask[half] = y >= 0 && y < p.h && x >= 0 && x < p.w ? 0xffffffffu : 0;
-        }
-#pragma unroll
-        for (int j = 0; j < COUNT; j += 2) {
-            const float2 b[2] = {bias[j * 4], bias[j * 4 + 4]};
-            uint32_t r[4];
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                r[i] = pack16<N>(hidden[j + (i >> 1)][2 * (i & 1)] + b[i >> 1].x, hidden[j + (i >> 1)][2 * (i & 1) + 1] + b[i >> 1].y) & mask[i & 1];
-            store_matrices(base + at::HIDDEN + to * 128 + ((column / 8 + j + (lane >> 4)) ^ (lane & 7)) * 16, r);
-        }
+    auto store = [&](const auto &hidden, int tile, int column, int chunk) {
+        store_hidden<N>(hidden, base + at::HIDDEN, tile * 64 + (warp & 3) * 16, column, (const float *)(shared + at::FIRST_BIAS) + (chunk & 1) * CHUNK, y0, x0, p.h, p.w);
     };
 
     const int group = warp & 7, first = (warp >> 3) * ROWS; /* channels and rows that the warp convolves */
@@ -154,8 +137,8 @@ __global__ void __launch_bounds__(THREADS, 512 / THREADS) ffn_wide(const ffn_arg
             multiply_second(chunk + 1, chunk > 1);
             wide_commit();
             wide_wait<0>();
-            store_hidden(whole, warp >> 2, 0, chunk);
-            store_hidden(part, 2, half, chunk);
+            store(whole, warp >> 2, 0, chunk);
+            store(part, 2, half, chunk);
         } else { /* the fourth group does what the third does, for the same reason */
             float whole[8][4];
             wide_begin();
@@ -163,7 +146,7 @@ __global__ void __launch_bounds__(THREADS, 512 / THREADS) ffn_wide(const ffn_arg
             multiply_second(chunk + 1, chunk > 1);
             wide_commit();
             wide_wait<0>();
-            store_hidden(whole, min(warp >> 2, 2), 0, chunk);
+            store(whole, min(warp >> 2, 2), 0, chunk);
         }
         __syncthreads();
         if (lane == 0) { /* the weights of both products are done with */

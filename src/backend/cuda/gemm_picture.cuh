@@ -12,6 +12,19 @@ constexpr int PICTURE_ROWS = 128, PICTURE_COLUMNS = 64, PICTURE_THREADS = 256; /
 constexpr int PICTURE_RING = PICTURE_SLICES * (PICTURE_ROWS + PICTURE_COLUMNS) * SLICE; /* bytes of both operands; gamma and beta lie behind */
 constexpr int PICTURE_HERE = PICTURE_RING + 2 * 4 * PICTURE_COLUMNS;                   /* the barrier */
 
+/* Two bytes of a word as numbers, without the conversion unit, which takes four times as long: behind 1024, or 2^23, a byte is the
+ * last bits of a number. */
+template <numeric N> __device__ __forceinline__ uint32_t two_numbers(uint32_t word, int first)
+{
+    if constexpr (N == NUMERIC_F16) {
+        const uint32_t behind = __byte_perm(word, 0x64646464u, first ? 0x4342 : 0x4140);
+        const __half2 r = __hsub2(*reinterpret_cast<const __half2 *>(&behind), __float2half2_rn(1024));
+        return *reinterpret_cast<const uint32_t *>(&r);
+    }
+    auto number = [&](int e) { return __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7650 | e)) - 8388608.0f; };
+    return pack16<N>(number(first), number(first + 1));
+}
+
 /* Eight neighbouring bytes of a row of the picture, asked for and made numbers later, so that several are on their way. */
 struct picture_bytes {
     uint32_t word[3];
@@ -52,9 +65,7 @@ struct picture_bytes {
             low = used >= 4 ? low : low & ((1u << 8 * used) - 1);
             high = used <= 4 ? 0 : high & ((1u << 8 * (used - 4)) - 1);
         }
-        auto number = [](uint32_t word, int e) { return (float)(word >> 8 * e & 255); };
-        return make_uint4(pack16<N>(number(low, 0), number(low, 1)), pack16<N>(number(low, 2), number(low, 3)), pack16<N>(number(high, 0), number(high, 1)),
-                          pack16<N>(number(high, 2), number(high, 3)));
+        return make_uint4(two_numbers<N>(low, 0), two_numbers<N>(low, 2), two_numbers<N>(high, 0), two_numbers<N>(high, 2));
     }
 };
 
@@ -91,16 +102,26 @@ template <numeric N> __global__ void __launch_bounds__(PICTURE_THREADS, 2) gemm_
     wait_for_previous();
     const int chunk = tid % (PICTURE_SLICES * CHUNKS), ky = chunk / groups, first = (chunk - ky * groups) * 8; /* the same in every pass */
     constexpr int PASS = THREADS / (PICTURE_SLICES * CHUNKS), AT_ONCE = 5;
-    if (tid < PASS * PICTURE_SLICES * CHUNKS)
+    if (tid < PASS * PICTURE_SLICES * CHUNKS) {
+        int row0 = tid / (PICTURE_SLICES * CHUNKS), image = (m0 + row0) / pixels, oy = (m0 + row0 - image * pixels) / p.out_w,
+            ox = m0 + row0 - image * pixels - oy * p.out_w; /* followed from row to row: divisions would be half of all instructions */
 #pragma unroll 1
-        for (int row0 = tid / (PICTURE_SLICES * CHUNKS); row0 < BM; row0 += PASS * AT_ONCE) {
+        for (; row0 < BM; row0 += PASS * AT_ONCE) {
             picture_bytes bytes[AT_ONCE];
 #pragma unroll
             for (int i = 0; i < AT_ONCE; i++) {
-                const int m = min(m0 + row0 + i * PASS, p.m - 1), image = m / pixels, pixel = m - image * pixels, oy = pixel / p.out_w, ox = pixel - oy * p.out_w;
                 const int y = oy * p.stride - p.pad + ky;
-                bytes[i].ask((const uint8_t *)p.a + ((size_t)image * p.in_h + y) * row_bytes, ky < p.kernel && y >= 0 && y < p.in_h, (ox * p.stride - p.pad) * 3 + first,
-                             row_bytes, p.kernel * 3 - first);
+                bytes[i].ask((const uint8_t *)p.a + ((size_t)image * p.in_h + y) * row_bytes,
+                             ky < p.kernel && y >= 0 && y < p.in_h && m0 + row0 + i * PASS < p.m, (ox * p.stride - p.pad) * 3 + first, row_bytes, p.kernel * 3 - first);
+                ox += PASS;
+                while (ox >= p.out_w) {
+                    ox -= p.out_w;
+                    oy++;
+                }
+                while (oy >= p.out_h) {
+                    oy -= p.out_h;
+                    image++;
+                }
             }
 #pragma unroll
             for (int i = 0; i < AT_ONCE; i++) {
@@ -109,6 +130,7 @@ template <numeric N> __global__ void __launch_bounds__(PICTURE_THREADS, 2) gemm_
                     *(uint4 *)(shared + chunk / CHUNKS * LEFT + tile_offset<SLICE>(row, chunk % CHUNKS)) = bytes[i].template numbers<N>(row_bytes);
             }
         }
+    }
     float sum[BN / 8][4];
 #pragma unroll
     for (int j = 0; j < BN / 8; j++)

@@ -118,15 +118,19 @@ cudaError_t attend_launch_f32(const attend_args *args, const launch *how);
 /* ------------------------------------------------------------------------------------- depthwise */
 
 typedef struct depthwise_args {
-    const void *in;      /* T [images][h][w][width] */
+    const void *in;      /* T [images][h][w][width]; with `first` [images][h][w][inner], and what is convolved is first in + first_bias */
     void *out;           /* T, the same shape */
     const float *weight; /* [9][width] */
     const float *bias;   /* [width] */
-    int images, h, w, width;
+    const void *first;   /* T [width][ld_first] or NULL */
+    const float *first_bias; /* [width] */
+    int images, h, w, width, inner, ld_first;
     bool wide;      /* tensor cores and copy engine (9.0) in 16 bits */
     int processors; /* of the device */
 } depthwise_args;
 
+/* Whether the kernel makes the first map too: `wide` and `inner` say so. */
+bool depthwise_takes_first(const depthwise_args *args, numeric type);
 cudaError_t depthwise_launch(const depthwise_args *args, numeric type, const launch *how);
 
 /* --------------------------------------------------------------------------------------- Mix-FFN */

@@ -294,17 +294,28 @@ void layout_ffn(layout *l, int i, int b)
     const int rows = p->key.n * grid.h * grid.w, hidden = stage->blocks[b].hidden;
     const size_t mark = l->at;
     const void *normed = l->normed;
-    const bool whole = l->normed_next;
+    depthwise_args convolved = {.first_bias = w->fc1_bias,
+                                .weight = w->depthwise,
+                                .bias = w->depthwise_bias,
+                                .images = p->key.n,
+                                .h = grid.h,
+                                .w = grid.w,
+                                .width = w->hidden,
+                                .inner = at->width,
+                                .ld_first = w->fc1.ld,
+                                .wide = l->maker->wide,
+                                .processors = l->maker->processors};
+    const bool whole = l->normed_next, together = !whole && l->maker->fused && depthwise_takes_first(&convolved, l->type);
     next_norm next = after_block(l, i, b);
     step *s;
     void *z = NULL;
-    if (!whole) {
+    if (!whole && !together) {
         z = layout_take_rows(l, (size_t)rows, w->hidden);
         s = layout_add(l, STEP_GEMM, OP_FC1, i, b, 1);
         s->args.gemm = layout_linear(l->normed, at->width, w->fc1, rows, w->fc1_bias, z, w->hidden);
         layout_finish_gemm(l, s);
         s->leaves[0] = layout_leaves(s->first, z, l->type, grid, hidden, w->hidden);
-    } else if (next.out == l->normed) {
+    } else if (whole && next.out == l->normed) {
         next.out = l->normed_next;
         l->normed_next = l->normed;
         l->normed = next.out;
@@ -333,19 +344,14 @@ void layout_ffn(layout *l, int i, int b)
         s->args.ffn = all;
     } else {
         void *made = layout_take_rows(l, (size_t)rows, w->hidden);
-        s = layout_add(l, STEP_DEPTHWISE, OP_DEPTHWISE, i, b, 1);
-        s->name = "depthwise, gelu";
-        s->args.depthwise = (depthwise_args){.in = z,
-                                             .out = made,
-                                             .weight = w->depthwise,
-                                             .bias = w->depthwise_bias,
-                                             .images = p->key.n,
-                                             .h = grid.h,
-                                             .w = grid.w,
-                                             .width = w->hidden,
-                                             .wide = l->maker->wide,
-                                             .processors = l->maker->processors};
-        s->leaves[0] = layout_leaves(s->first, made, l->type, grid, hidden, w->hidden);
+        convolved.in = together ? normed : z;
+        convolved.first = together ? w->fc1.at : NULL;
+        convolved.out = made;
+        s = together ? layout_add(l, STEP_DEPTHWISE, OP_FC1, i, b, 2) : layout_add(l, STEP_DEPTHWISE, OP_DEPTHWISE, i, b, 1);
+        s->name = together ? "fc1, depthwise, gelu" : "depthwise, gelu";
+        s->args.depthwise = convolved;
+        const operation made_by = {.kind = OP_DEPTHWISE, .stage = (int8_t)i, .block = (int16_t)b};
+        s->leaves[0] = layout_leaves(made_by, made, l->type, grid, hidden, w->hidden);
         s = layout_add(l, STEP_GEMM, OP_FC2, i, b, next.ends_stage ? 2 : 1);
         s->args.gemm = layout_linear(made, w->hidden, w->fc2, rows, w->fc2_bias, NULL, at->width);
         residual_rows(l, &s->args.gemm, i, next);

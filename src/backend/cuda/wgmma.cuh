@@ -25,6 +25,12 @@ template <int BYTES> __device__ __forceinline__ uint64_t wide_tile(uint32_t addr
     return (uint64_t)((address & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)(BYTES * 8 >> 4) << 32 | (uint64_t)(BYTES == 128 ? 1 : 2) << 62;
 }
 
+/* Four 8 x 8 matrices of 16 bits, as they lie in registers after a product, into shared memory: a lane says where one row of one goes. */
+__device__ __forceinline__ void store_matrices(uint32_t address, const uint32_t (&r)[4])
+{
+    WGMMA("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
+}
+
 #define WGMMA_C8(c, j) "+f"(c[j][0]), "+f"(c[j][1]), "+f"(c[j][2]), "+f"(c[j][3])
 
 #define WGMMA_N64(TYPE, ACROSS)                                                                                                                          \

@@ -83,6 +83,44 @@ __device__ __forceinline__ void bulk_load_row(uint32_t to, const void *from, uin
           : "memory");
 }
 
+/* ------------------------------------------------------- into the shared memory of other blocks of the cluster */
+
+/* Numbers to a peer, whose barrier counts their bytes. */
+__device__ __forceinline__ void peer_send(uint32_t to, const float (&v)[4], uint32_t barrier)
+{
+    WGMMA("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1,%2,%3,%4}, [%5];" ::"r"(to), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]), "r"(barrier)
+          : "memory");
+}
+
+__device__ __forceinline__ void peer_send(uint32_t to, float2 v, uint32_t barrier)
+{
+    WGMMA("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1,%2}, [%3];" ::"r"(to), "f"(v.x), "f"(v.y), "r"(barrier) : "memory");
+}
+
+__device__ __forceinline__ float4 shared_load4(uint32_t from)
+{
+    float4 v = make_float4(0, 0, 0, 0);
+    WGMMA("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(from) : "memory");
+    return v;
+}
+
+__device__ __forceinline__ float2 shared_load2(uint32_t from)
+{
+    float2 v = make_float2(0, 0);
+    WGMMA("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(from) : "memory");
+    return v;
+}
+
+__device__ __forceinline__ void shared_store2(uint32_t to, float2 v) { WGMMA("st.shared.v2.f32 [%0], {%1,%2};" ::"r"(to), "f"(v.x), "f"(v.y) : "memory"); }
+
+/* Two numbers of device memory, zeros where not; asked for without a branch, so that many are on their way at once. */
+__device__ __forceinline__ float2 load_where(const float *from, bool where)
+{
+    float2 v = make_float2(0, 0);
+    WGMMA("{\n.reg .pred p;\nsetp.ne.u32 p, %3, 0;\n@p ld.global.v2.f32 {%0,%1}, [%2];\n}" : "+f"(v.x), "+f"(v.y) : "l"(from), "r"((uint32_t)where) : "memory");
+    return v;
+}
+
 /* The four warps of group 0 or 1 meet; whether any thread said so. */
 template <int BARRIER> __device__ __forceinline__ bool meet(bool said)
 {

@@ -6,22 +6,27 @@ namespace {
 
 struct tile_row {
     const char *name;
-    int bm, bn, threads, stages, at_once; /* at_once: blocks that the registers of a multiprocessor hold */
+    int bm, bn, threads, stages, at_once; /* stages 0: by the copy engine only; at_once: blocks that the registers of a multiprocessor hold */
     double begin, rows;                   /* microseconds: of a block, of finishing rows */
     struct {
+        int at_once;
         double begin, slice, rows, store; /* of a block, of a slice, of finishing rows, of storing */
     } bulk;                               /* the same where the copy engine brings operands */
 };
 
 const tile_row tiles[] = {
-    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2, 0.32, 5.84, {5.2, 0.34, 7.2, 1.9}},
-    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2, 0.95, 3.35, {2.0, 0.27, 3.8, 1.9}},
-    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 16), 4, 3, 1.32, 1.80, {2.6, 0.25, 3.3, 0.5}},
+    {"gemm 128x128", 128, 128, threads_of(128, 128, 64, 32), 3, 2, 0.32, 5.84, {2, 2.83, 0.375, 3.83, 1.65}},
+    {"gemm 128x64", 128, 64, threads_of(128, 64, 32, 32), 4, 2, 0.95, 3.35, {3, 2.21, 0.285, 1.53, 0.08}},
+    {"gemm 64x64", 64, 64, threads_of(64, 64, 32, 16), 4, 3, 1.32, 1.80, {4, 1.91, 0.293, 0.57, 0.13}},
+    {"gemm 128x160", 128, 160, 256, 0, 2, 0, 0, {2, 1.29, 0.492, 4.43, 2.54}},
+    {"gemm 64x160", 64, 160, 128, 0, 3, 0, 0, {3, 3.68, 0.256, 1.69, 0}},
+    {"gemm 64x128", 64, 128, 128, 0, 3, 0, 0, {3, 2.80, 0.193, 2.11, 0.23}},
 };
 constexpr int TILES = sizeof tiles / sizeof *tiles;
 
-/* By the copy engine: how much slower for each block beside; microseconds a byte; of a patch's norm; of a cluster, and of a split. */
-constexpr double BULK_SHARE = 0.5, BULK_TRAFFIC = 0.19e-6, BULK_PATCH = 2.1, BULK_CLUSTER = 3.6, BULK_SPLIT = 0.13;
+/* By the copy engine: how much slower for each block beside; microseconds a byte; how much dearer a patch's norm; of k split at
+ * all, and of each 4096 sums of a tile. */
+constexpr double BULK_SHARE = 0.54, BULK_TRAFFIC = 0.189e-6, BULK_PATCH = 2.46, BULK_SPLIT = 0.62, BULK_PART = 0.84;
 
 /* Whether the copy engine can bring a tile's rows: they are a box of the tensor. */
 bool bulk_fits(const gemm_args &p, int bm, int elements)
@@ -46,13 +51,25 @@ struct layout_of {
 layout_of lay_out(const gemm_args &p, const tile_row &t, int splits, int slices, bool clusters)
 {
     const long across = (p.n + t.bn - 1) / t.bn, down = (p.m + t.bm - 1) / t.bm;
-    return {across, across * down * splits, (slices + splits - 1) / splits, clusters && across * splits <= MOST_TILES && t.bm * t.bn / 4 / t.threads >= splits};
+    return {across, across * down * splits, (slices + splits - 1) / splits, clusters && across * splits <= MOST_TILES && t.bm * t.bn / 4 / t.threads % splits == 0};
+}
+
+/* Slices in the ring that the copy engine fills, as many as fit: blocks of a multiprocessor share its memory.  0: too few. */
+int bulk_ring(const gemm_args &p, const tile_row &t, const layout_of &l, int splits, int processors)
+{
+    const int cluster = p.end == GEMM_ROWS ? (int)l.across * splits : 1;
+    long beside = (l.blocks + processors - 1) / processors;
+    if (cluster > 4 && beside < 2) /* a large cluster needs its places at once: one a multiprocessor leaves too few */
+        beside = 2;
+    const int room = 227 * 1024 / (int)(beside < t.at_once ? beside : t.at_once) - 1024 - BULK_BARRIERS - finish_bytes(t.bm, t.bn, t.threads, cluster, splits);
+    const int fit = room / ((t.bm + t.bn) * SLICE), most = l.each < MOST_STAGES ? l.each : MOST_STAGES;
+    return fit >= most ? most : fit < 2 ? 0 : fit;
 }
 
 /* Microseconds by models that rank well enough: a slice costs time by its size, at least its way from the second-level
  * cache; blocks beyond what fits at once wait; finishing rows is cheap in a cluster and dear without.  The numbers are fitted
  * to every tile and split of the products of b0 and b2: copied by threads on an H200 (what it chooses is 2 % slower than the
- * best of each), by the copy engine on an H100 (2 %). */
+ * best of each), by the copy engine on an H100 (1.3 %). */
 double threads_cost(const gemm_args &p, const tile_row &t, const layout_of &l, int splits, int processors, int element, double rate)
 {
     const int stages = l.each < t.stages ? l.each : t.stages, room = 220 * 1024 / shared_of(t.bm, t.bn, stages, p.end == GEMM_ROWS, element);
@@ -73,7 +90,7 @@ double threads_cost(const gemm_args &p, const tile_row &t, const layout_of &l, i
 
 double bulk_cost(const gemm_args &p, const tile_row &t, const layout_of &l, int splits, int processors)
 {
-    const long resident = (l.blocks + processors - 1) / processors, at_once = resident < t.at_once ? resident : t.at_once;
+    const long resident = (l.blocks + processors - 1) / processors, at_once = resident < t.bulk.at_once ? resident : t.bulk.at_once;
     const double waves = (double)((l.blocks + processors * at_once - 1) / (processors * at_once)), slower = 1 + BULK_SHARE * (double)(at_once - 1);
     const double traffic = (double)l.blocks * l.each * (t.bm + t.bn) * SLICE * BULK_TRAFFIC;
     double cost = waves * (t.bulk.begin + l.each * t.bulk.slice * slower);
@@ -81,7 +98,7 @@ double bulk_cost(const gemm_args &p, const tile_row &t, const layout_of &l, int 
     if (p.end != GEMM_ROWS)
         return cost + waves * slower * t.bulk.store;
     cost += waves * slower * t.bulk.rows / splits * (p.rows == ROW_PATCH ? BULK_PATCH : 1);
-    return l.across * splits > 1 ? cost + BULK_CLUSTER + BULK_SPLIT * splits : cost;
+    return splits > 1 ? cost + BULK_SPLIT + waves * t.bm * t.bn / 4096 * BULK_PART : cost;
 }
 
 } // namespace
@@ -92,7 +109,6 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters,
     args->wide = wide && type != NUMERIC_F32;
     const double rate = type == NUMERIC_F32 ? 1.0 / 3 : 1;
     double best = 0;
-    bool bulk = false;
     args->tile = -1;
     for (int t = 0; t < TILES; t++)
         for (int splits = 1; splits <= 16; splits *= 2) {
@@ -100,30 +116,21 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters,
                 break;
             const layout_of l = lay_out(*args, tiles[t], splits, slices, clusters);
             const bool ends = args->end == GEMM_STORE || args->end == GEMM_KEYS || (args->end == GEMM_ROWS && (l.across * splits == 1 || l.together));
-            const bool engine = args->wide && ends && bulk_fits(*args, tiles[t].bm, elements);
+            const int stages = args->wide && ends && bulk_fits(*args, tiles[t].bm, elements) ? bulk_ring(*args, tiles[t], l, splits, processors) : 0;
+            if (!stages && !tiles[t].stages)
+                continue;
             const double cost =
-                engine ? bulk_cost(*args, tiles[t], l, splits, processors) : threads_cost(*args, tiles[t], l, splits, processors, SLICE / elements, rate);
+                stages ? bulk_cost(*args, tiles[t], l, splits, processors) : threads_cost(*args, tiles[t], l, splits, processors, SLICE / elements, rate);
             if (args->tile < 0 || cost < best) {
                 best = cost;
-                bulk = engine;
+                args->stages = stages;
                 args->tile = t;
                 args->splits = splits;
                 args->together = l.together;
             }
         }
-    const tile_row &t = tiles[args->tile];
-    const layout_of l = lay_out(*args, t, args->splits, slices, clusters);
-    const bool alone = l.across * args->splits == 1;
-    args->stages = 0;
-    if (bulk) { /* as many as fit: blocks of a multiprocessor share its memory */
-        long beside = (l.blocks + processors - 1) / processors;
-        if (!alone && args->end == GEMM_ROWS && beside < 2) /* a cluster needs its places at once: one a multiprocessor leaves too few */
-            beside = 2;
-        const int room = 222 * 1024 / (int)(beside < t.at_once ? beside : t.at_once) - 3072, fit = room / ((t.bm + t.bn) * SLICE);
-        args->stages = fit < l.each ? fit : l.each;
-        args->stages = args->stages < MOST_STAGES ? args->stages : MOST_STAGES;
-    }
-    const bool partial = args->end == GEMM_ROWS && !alone && !args->together && (args->splits > 1 || args->rows != ROW_RESIDUAL);
+    const layout_of l = lay_out(*args, tiles[args->tile], args->splits, slices, clusters);
+    const bool partial = args->end == GEMM_ROWS && l.across * args->splits > 1 && !args->together && (args->splits > 1 || args->rows != ROW_RESIDUAL);
     return partial ? (size_t)args->splits * (size_t)args->m * (size_t)args->n : 0;
 }
 

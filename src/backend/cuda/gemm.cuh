@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
     const int first = blockIdx.z * share, count = max(0, min(slices - first, share));
     const bool together = p.together || (gridDim.x == 1 && gridDim.z == 1);
     void *const more = shared + shared_of(BM, BN, share < STAGES ? share : STAGES, p.end == GEMM_ROWS, sizeof(T));
-    end_needs<BM, BN, THREADS, END_ANY> needs(p, more, m0, n0);
+    end_needs<BM, BN, THREADS> needs(p, more, m0, n0);
 
     const uint32_t base = shared_address(shared);
     const int copy_row = tid >> 3, copy_at = tid & 7;
@@ -153,7 +153,7 @@ __global__ void __launch_bounds__(threads_of(BM, BN, WM, WN), N == NUMERIC_F32 ?
         wide_wait<0>();
     start_next();
     __syncthreads();
-    end_block<N, BM, BN, THREADS, END_ANY>(p, sum, needs, more, shared, wm, wn);
+    end_block<N, BM, BN, THREADS>(p, sum, needs, more, shared, wm, wn);
 }
 
 /* ------------------------------------------------------------------------------------------ launch */
@@ -166,8 +166,6 @@ template <numeric N, int BM, int BN, int WM, int WN, int STAGES> cudaError_t lau
     const int bytes = shared_of(BM, BN, slices < STAGES ? slices : STAGES, p.end == GEMM_ROWS, sizeof(storage_t<N>)) + MORE;
     const bool cluster = p.together && grid.x * grid.z > 1;
     if constexpr (N != NUMERIC_F32) {
-        if (p.stages)
-            return launch_bulk<N, BM, BN, threads>(p, grid, how);
         if (p.wide) {
             constexpr int ACROSS = BM / 64 * BN / (threads / 128); /* columns of four warps */
             if (p.kernel)
@@ -185,6 +183,9 @@ template <numeric N> cudaError_t launch_any(const gemm_args &p, const launch *ho
     if constexpr (!is_float<N>)
         if (p.pitch)
             return launch_picture<N>(p, how);
+    if constexpr (N != NUMERIC_F32)
+        if (p.stages)
+            return launch_bulk_any<N>(p, how);
     switch (p.tile) {
     case 0:
         return launch_tile<N, TILE_128x128>(p, how);

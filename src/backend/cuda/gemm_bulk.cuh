@@ -5,6 +5,7 @@
 
 #include "backend/cuda/bulk.cuh"
 #include "backend/cuda/gemm_end.cuh"
+#include "backend/cuda/gemm_finish.cuh"
 
 namespace {
 
@@ -14,24 +15,34 @@ struct gemm_maps {
     CUtensorMap left, right;
 };
 
-/* gemm() with wgmma, its slices brought by the copy engine (compute capability 9.0a): one thread asks for a slice where all
- * warps are done with the one before in its place.  A ring of p.stages. */
-template <numeric N, int BM, int BN, int THREADS, bool GATHER, block_end END>
-__global__ void __launch_bounds__(THREADS, BM * BN == 4096 ? 3 : 2) gemm_bulk(const gemm_args p, const __grid_constant__ gemm_maps maps)
+/* Threads beside those that multiply, of which one asks for slices: these then wait for nothing else.  The largest tiles' sums leave
+ * no registers for them; there a thread of those that multiply asks. */
+__host__ __device__ constexpr int asking(int bm, int bn) { return bm * bn > 64 * 160 ? 0 : 32; }
+
+/* gemm() with wgmma, its slices brought by the copy engine (compute capability 9.0a) into a ring of p.stages. */
+template <numeric N, int BM, int BN, int THREADS, bool GATHER, finish_kind KIND>
+__global__ void __launch_bounds__(THREADS + asking(BM, BN), BM == 64 || BN == 64 ? 3 : 2) gemm_bulk(const gemm_args p, const __grid_constant__ gemm_maps maps)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     using T = storage_t<N>;
-    constexpr int WN = BM / 64 * BN / (THREADS / 128), RIGHT = WN / 8, WIDE = SLICE / (int)sizeof(T), STAGE = (BM + BN) * SLICE;
+    using end_of = finish<BM, BN, THREADS, KIND>;
+    constexpr int WN = end_of::WN, RIGHT = end_of::RIGHT, WIDE = SLICE / (int)sizeof(T), STAGE = (BM + BN) * SLICE;
+    constexpr bool APART = asking(BM, BN) > 0;
     extern __shared__ __align__(1024) unsigned char shared[];
-    const int tid = threadIdx.x, warp = tid >> 5, group = warp >> 2;
+    const int tid = threadIdx.x, warp = __shfl_sync(0xffffffffu, tid >> 5, 0), group = warp >> 2; /* said to be the same for a warp's threads */
+    const bool asks = tid == (APART ? THREADS : 0), multiplies = warp < THREADS / 32;
     const int m0 = blockIdx.y * BM, n0 = blockIdx.x * BN;
-    const int wm = group / (BN / WN) * 64 + (warp & 3) * 16, wn = group % (BN / WN) * WN;
-    const int slices = (p.k + WIDE - 1) / WIDE, share = (slices + p.splits - 1) / p.splits;
-    const int first = blockIdx.z * share, count = max(0, min(slices - first, share)), stages = p.stages;
-    const uint32_t base = shared_address(shared);
-    const int ring = shared_of(BM, BN, stages, ends_rows<END>, sizeof(T));
-    const uint32_t barriers = base + ring + MORE, done = barriers + MOST_STAGES * 8;
-    void *const more = shared + ring;
+    const int slices = (p.k + WIDE - 1) / WIDE, halvings = __ffs(p.splits) - 1, stages = p.stages;
+    const int first = slices * blockIdx.z >> halvings, count = (slices * (blockIdx.z + 1) >> halvings) - first; /* not 0: gemm_choose */
+    const uint32_t base = shared_address(shared), there = base + stages * STAGE, done = there + MOST_STAGES * 8; /* barriers of slices */
+    end_of finish(p, shared + stages * STAGE + BULK_BARRIERS, done + MOST_STAGES * 8);
+    int stage = 0, parity = 0; /* of the ring */
+    auto advance = [&]() {
+        if (++stage == stages) {
+            stage = 0;
+            parity ^= 1;
+        }
+    };
 
     int corner_x = 0, corner_y = 0, image = 0;
     if constexpr (GATHER) {
@@ -42,9 +53,12 @@ __global__ void __launch_bounds__(THREADS, BM * BN == 4096 ? 3 : 2) gemm_bulk(co
         if (!in_rows(p))
             corner_x = corner_x * p.stride - p.pad;
     }
-    auto ask_right = [&](int slice, int stage) { bulk_load(base + stage * STAGE + BM * SLICE, &maps.right, barriers + stage * 8, (first + slice) * WIDE, n0); };
-    auto ask_left = [&](int slice, int stage) {
-        const uint32_t to = base + stage * STAGE, full = barriers + stage * 8;
+    auto ask_right = [&](int slice, int place) {
+        barrier_expect(there + place * 8, STAGE);
+        bulk_load(base + place * STAGE + BM * SLICE, &maps.right, there + place * 8, (first + slice) * WIDE, n0);
+    };
+    auto ask_left = [&](int slice, int place) {
+        const uint32_t to = base + place * STAGE, full = there + place * 8;
         const int k = (first + slice) * WIDE;
         if constexpr (GATHER) {
             const bool rows = in_rows(p);
@@ -54,84 +68,88 @@ __global__ void __launch_bounds__(THREADS, BM * BN == 4096 ? 3 : 2) gemm_bulk(co
             bulk_load(to, &maps.left, full, k, m0);
         }
     };
-    if (tid == 0) {
+    auto refill = [&](int slice, int place, int phase) { /* where all warps are done with what lies there */
+        barrier_wait(done + place * 8, phase);
+        ask_right(slice, place);
+        ask_left(slice, place);
+    };
+
+    const int early = min(stages, count);
+    if (asks) {
         bulk_ready(&maps.left);
         bulk_ready(&maps.right);
+#pragma unroll 1 /* short code */
         for (int s = 0; s < stages; s++) {
-            barrier_begin(barriers + s * 8, 1);
+            barrier_begin(there + s * 8, 1);
             barrier_begin(done + s * 8, THREADS / 32);
         }
+        finish.begin();
         barriers_begun();
-        for (int s = 0; s < stages && s < count; s++) { /* weights do not depend on the kernel before */
-            barrier_expect(barriers + s * 8, STAGE);
+#pragma unroll 1
+        for (int s = 0; s < early; s++) /* weights do not depend on the kernel before */
             ask_right(s, s);
-        }
     }
-    end_needs<BM, BN, THREADS, END> needs(p, more, m0, n0);
-    __syncthreads();
-    wait_for_previous();
-    if (tid == 0)
-        for (int s = 0; s < stages && s < count; s++)
-            ask_left(s, s);
-    needs.keep(p, true, m0, n0);
-
     float sum[1][RIGHT][4];
-#pragma unroll
-    for (int j = 0; j < RIGHT; j++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            sum[0][j][e] = 0;
-
-    /* A warp is done with a slice; one thread asks for what takes its place when all are. */
-    auto release = [&](int slice, int stage, int parity) {
-        if ((tid & 31) == 0)
-            barrier_arrive(done + stage * 8);
-        if (tid == 0 && slice + stages < count) {
-            barrier_wait(done + stage * 8, parity);
-            barrier_expect(barriers + stage * 8, STAGE);
-            ask_right(slice + stages, stage);
-            ask_left(slice + stages, stage);
-        }
-    };
-    auto multiply_slice = [&](int stage, int parity) {
-        barrier_wait(barriers + stage * 8, parity);
-        const uint32_t left_tile = base + stage * STAGE;
-        const uint64_t left = wide_tile<SLICE>(left_tile + (wm & ~63) * SLICE), right = wide_tile<SLICE>(left_tile + (BM + wn) * SLICE);
+    if (multiplies) {
+        finish.load_vectors();
+        finish.bias(sum[0]);
+    }
+    __syncthreads();
+    finish.meet();
+    wait_for_previous();
+    if (asks)
+#pragma unroll 1
+        for (int s = 0; s < early; s++)
+            ask_left(s, s);
+    if (!multiplies) {
+        if (asks)
+#pragma unroll 1
+            for (int slice = early; slice < count; slice++) {
+                refill(slice, stage, parity);
+                advance();
+            }
+        __syncwarp();
+        finish.met();
+        return;
+    }
+    __syncwarp();
+    finish.residual(sum[0]);
+    const uint32_t left_at = base + group / end_of::SIDES * 64 * SLICE, right_at = base + (BM + group % end_of::SIDES * WN) * SLICE;
+    auto multiply_slice = [&]() {
+        barrier_wait(there + stage * 8, parity);
+        const uint64_t left = wide_tile<SLICE>(left_at + stage * STAGE), right = wide_tile<SLICE>(right_at + stage * STAGE);
         wide_begin();
 #pragma unroll
         for (int step = 0; step < STEPS; step++)
             wide_multiply_both<N>(sum[0], left + 2 * step, right + 2 * step);
         wide_commit();
     };
-    if (count > 0) { /* the first one apart: in the loop products alone define the sums, else the assembler makes them wait */
-        multiply_slice(0, 0);
-        int stage = 1 == stages ? 0 : 1, parity = stage ^ 1, last_stage = 0, last_parity = 0;
+    multiply_slice(); /* apart: in the loop products alone define the sums, else the assembler makes them wait */
 #pragma unroll 1
-        for (int slice = 1; slice < count; slice++) {
-            multiply_slice(stage, parity);
-            wide_wait<1>(); /* the slice before */
-            release(slice - 1, last_stage, last_parity);
-            last_stage = stage;
-            last_parity = parity;
-            if (++stage == stages) {
-                stage = 0;
-                parity ^= 1;
-            }
-        }
-        wide_wait<0>();
+    for (int slice = 1; slice < count; slice++) {
+        const int place = stage, phase = parity;
+        advance();
+        multiply_slice();
+        wide_wait<1>(); /* this warp is done with the slice before */
+        if ((tid & 31) == 0)
+            barrier_arrive(done + place * 8);
+        if (!APART && tid == 0 && slice - 1 + stages < count)
+            refill(slice - 1 + stages, place, phase);
     }
+    wide_wait<0>();
     start_next();
-    __syncthreads();
-    end_block<N, BM, BN, THREADS, END>(p, sum, needs, more, shared, wm, wn);
+    if constexpr (KIND == FINISH_KEYS)
+        end_columns<N>(p, sum, true, m0 + finish.local_row, n0 + group % end_of::SIDES * WN);
+    else
+        finish.template end<N>(sum[0]);
 #endif
 }
 
-template <numeric N, int BM, int BN, int THREADS> cudaError_t launch_bulk(const gemm_args &p, dim3 grid, const launch *how)
+template <numeric N, int BM, int BN> cudaError_t describe_operands(const gemm_args &p, gemm_maps *maps)
 {
     constexpr int ELEMENT = sizeof(storage_t<N>), WIDE = SLICE / ELEMENT;
     const int64_t row = (int64_t)p.lda * ELEMENT;
     const int across = p.kernel && p.out_w < BM ? p.out_w : BM;
-    gemm_maps maps = {};
     bulk_tensor left = {.at = p.a, .rank = 2, .size = {p.k, p.m}, .stride = {0, row}, .box = {WIDE, BM}};
     if (p.kernel)
         left = {.at = p.a,
@@ -147,24 +165,45 @@ template <numeric N, int BM, int BN, int THREADS> cudaError_t launch_bulk(const 
         left.step[1] = 1;
     }
     const bulk_tensor right = {.at = p.w, .rank = 2, .size = {p.ldw, p.n}, .stride = {0, (int64_t)p.ldw * ELEMENT}, .box = {WIDE, BN}};
-    cudaError_t status = bulk_describe(&maps.left, N, &left);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.right, N, &right);
+    const cudaError_t status = bulk_describe(&maps->left, N, &left);
+    return status == cudaSuccess ? bulk_describe(&maps->right, N, &right) : status;
+}
+
+template <numeric N, int BM, int BN, int THREADS> cudaError_t launch_bulk(const gemm_args &p, const launch *how)
+{
+    const dim3 grid((p.n + BN - 1) / BN, (p.m + BM - 1) / BM, p.splits);
+    gemm_maps maps = {};
+    const cudaError_t status = describe_operands<N, BM, BN>(p, &maps);
     if (status != cudaSuccess)
         return status;
-    const int bytes = shared_of(BM, BN, p.stages, p.end == GEMM_ROWS, ELEMENT) + MORE + MOST_STAGES * 16;
-    const bool alone = grid.x == 1 && grid.z == 1;
-    if (p.kernel && alone)
-        return start_cluster(gemm_bulk<N, BM, BN, THREADS, true, END_ALONE>, grid, THREADS, bytes, how, false, p, maps);
+    const bool rows = p.end == GEMM_ROWS, cluster = rows && grid.x * grid.z > 1;
+    const int bytes = p.stages * (BM + BN) * SLICE + BULK_BARRIERS + finish_bytes(BM, BN, THREADS, rows ? (int)(grid.x * grid.z) : 1, (int)grid.z);
+    auto launch_kind = [&](auto kernel) { return start_cluster(kernel, grid, THREADS + asking(BM, BN), bytes, how, cluster, p, maps); };
     if (p.kernel)
-        return start_cluster(gemm_bulk<N, BM, BN, THREADS, true, END_CLUSTER>, grid, THREADS, bytes, how, true, p, maps);
+        return p.rows == ROW_PATCH ? launch_kind(gemm_bulk<N, BM, BN, THREADS, true, FINISH_PATCH>) : launch_kind(gemm_bulk<N, BM, BN, THREADS, true, FINISH_REDUCE>);
     if (p.end == GEMM_STORE)
-        return start_cluster(gemm_bulk<N, BM, BN, THREADS, false, END_STORE>, grid, THREADS, bytes, how, false, p, maps);
+        return launch_kind(gemm_bulk<N, BM, BN, THREADS, false, FINISH_STORE>);
     if (p.end == GEMM_KEYS)
-        return start_cluster(gemm_bulk<N, BM, BN, THREADS, false, END_KEYS>, grid, THREADS, bytes, how, false, p, maps);
-    if (alone)
-        return start_cluster(gemm_bulk<N, BM, BN, THREADS, false, END_ALONE>, grid, THREADS, bytes, how, false, p, maps);
-    return start_cluster(gemm_bulk<N, BM, BN, THREADS, false, END_CLUSTER>, grid, THREADS, bytes, how, true, p, maps);
+        return launch_kind(gemm_bulk<N, BM, BN, THREADS, false, FINISH_KEYS>);
+    return p.rows == ROW_PATCH ? launch_kind(gemm_bulk<N, BM, BN, THREADS, false, FINISH_PATCH>) : launch_kind(gemm_bulk<N, BM, BN, THREADS, false, FINISH_RESIDUAL>);
+}
+
+template <numeric N> cudaError_t launch_bulk_any(const gemm_args &p, const launch *how)
+{
+    switch (p.tile) { /* rows of gemm.cu's table */
+    case 0:
+        return launch_bulk<N, 128, 128, 256>(p, how);
+    case 1:
+        return launch_bulk<N, 128, 64, 256>(p, how);
+    case 2:
+        return launch_bulk<N, 64, 64, 256>(p, how);
+    case 3:
+        return launch_bulk<N, 128, 160, 256>(p, how);
+    case 4:
+        return launch_bulk<N, 64, 160, 128>(p, how);
+    default:
+        return launch_bulk<N, 64, 128, 128>(p, how);
+    }
 }
 
 } // namespace

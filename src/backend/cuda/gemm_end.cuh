@@ -7,13 +7,8 @@
 
 namespace {
 
-/* What a kernel is made for, or ANY: instructions are fetched anew by every kernel, short code is fetched faster. */
-enum block_end { END_ANY, END_STORE, END_KEYS, END_ALONE, END_CLUSTER };
-
-template <block_end END> constexpr bool ends_rows = END == END_ANY || END == END_ALONE || END == END_CLUSTER;
-
 /* What an end needs of device memory, asked for before the product: at the end every read would be waited for. */
-template <int BM, int BN, int THREADS, block_end END> struct end_needs {
+template <int BM, int BN, int THREADS> struct end_needs {
     float4 before[rows_kept<BM, BN, THREADS>];
     row_vectors vectors;
     bool kept;
@@ -21,10 +16,10 @@ template <int BM, int BN, int THREADS, block_end END> struct end_needs {
     /* `more`: [max(BM, BN)] in shared memory, read after a barrier: biases of the columns, or cases of the rows. */
     __device__ __forceinline__ end_needs(const gemm_args &p, void *more, int m0, int n0) : kept(false)
     {
-        if (END == END_STORE || (END == END_ANY && p.end == GEMM_STORE)) {
+        if (p.end == GEMM_STORE) {
             if ((int)threadIdx.x < BN)
                 ((float *)more)[threadIdx.x] = p.bias && n0 + (int)threadIdx.x < p.n ? p.bias[n0 + threadIdx.x] : 0;
-        } else if (ends_rows<END> && p.end == GEMM_ROWS) {
+        } else if (p.end == GEMM_ROWS) {
             vectors = load_vectors<BN>(p, n0);
             load_cases<BM>(p, (int *)more, m0);
         }
@@ -33,7 +28,7 @@ template <int BM, int BN, int THREADS, block_end END> struct end_needs {
     /* x, which the kernel before may have written. */
     __device__ __forceinline__ void keep(const gemm_args &p, bool together, int m0, int n0)
     {
-        if (ends_rows<END> && p.end == GEMM_ROWS && p.rows == ROW_RESIDUAL && together) {
+        if (p.end == GEMM_ROWS && p.rows == ROW_RESIDUAL && together) {
             load_before<BM, BN, THREADS>(p, before, m0, n0);
             kept = true;
         }
@@ -67,24 +62,24 @@ __device__ __forceinline__ void end_store(const gemm_args &p, const float (&sum)
     });
 }
 
-/* Keys, transposed values and key biases; or (float results) float(sum + bias). */
-template <numeric N, int BM, int BN, int LEFT, int RIGHT>
-__device__ __forceinline__ void end_columns(const gemm_args &p, const float (&sum)[LEFT][RIGHT][4], bool keys, int wm, int wn)
+/* Keys, transposed values and key biases; or (float results) float(sum + bias).  The warp's sums begin at `top`, `left`. */
+template <numeric N, int LEFT, int RIGHT>
+__device__ __forceinline__ void end_columns(const gemm_args &p, const float (&sum)[LEFT][RIGHT][4], bool keys, int top, int left)
 {
     using T = storage_t<N>;
-    const int lane = threadIdx.x & 31, m0 = blockIdx.y * BM, n0 = blockIdx.x * BN, row_in = lane >> 2, column_in = (lane & 3) * 2;
+    const int lane = threadIdx.x & 31, row_in = lane >> 2, column_in = (lane & 3) * 2;
 #pragma unroll
     for (int i = 0; i < LEFT; i++)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const int row = m0 + wm + i * 16 + row_in + half * 8;
+            const int row = top + i * 16 + row_in + half * 8;
             if (row >= p.m)
                 continue;
             const int image = keys ? row / p.keys : 0, key = row - image * p.keys;
             const int position = is_float<N> ? float_position(key) : key;
 #pragma unroll
             for (int j = 0; j < RIGHT; j++) {
-                const int column = n0 + wn + j * 8 + column_in;
+                const int column = left + j * 8 + column_in;
                 if (column >= p.n)
                     continue;
                 const float u = sum[i][j][2 * half], v = sum[i][j][2 * half + 1];
@@ -142,47 +137,38 @@ __device__ __forceinline__ void end_last(const gemm_args &p, const float (&sum)[
 }
 
 /* Shared memory is free. */
-template <numeric N, int BM, int BN, int THREADS, block_end END, int LEFT, int RIGHT>
-__device__ __forceinline__ void end_block(const gemm_args &p, const float (&sum)[LEFT][RIGHT][4], const end_needs<BM, BN, THREADS, END> &needs, const void *more,
+template <numeric N, int BM, int BN, int THREADS, int LEFT, int RIGHT>
+__device__ __forceinline__ void end_block(const gemm_args &p, const float (&sum)[LEFT][RIGHT][4], const end_needs<BM, BN, THREADS> &needs, const void *more,
                                           unsigned char *shared, int wm, int wn)
 {
-    constexpr bool ANY = END == END_ANY;
     const int lane = threadIdx.x & 31, m0 = blockIdx.y * BM, n0 = blockIdx.x * BN, row_in = lane >> 2, column_in = (lane & 3) * 2;
-    if constexpr (END == END_STORE || ANY)
-        if (!ANY || p.end == GEMM_STORE) {
-            end_store<N, BM, BN, THREADS>(p, sum, (const float *)more, shared, wm, wn);
-            return;
-        }
-    if constexpr (END == END_KEYS || ANY)
-        if (!ANY || p.end == GEMM_KEYS || p.end == GEMM_FLOAT) {
-            end_columns<N, BM, BN>(p, sum, !ANY || p.end == GEMM_KEYS, wm, wn);
-            return;
-        }
-    if constexpr (ends_rows<END>) {
-        const bool alone = ANY ? gridDim.x == 1 && gridDim.z == 1 : END == END_ALONE;
-        if constexpr (ANY)
-            if (!alone && !p.together) {
-                end_last<N, BM, BN>(p, sum, wm, wn);
-                return;
-            }
-        constexpr int PITCH = BN + 4;
-        float *const tile = (float *)shared;
+    if (p.end == GEMM_STORE) {
+        end_store<N, BM, BN, THREADS>(p, sum, (const float *)more, shared, wm, wn);
+        return;
+    }
+    if (p.end != GEMM_ROWS) {
+        end_columns<N>(p, sum, p.end == GEMM_KEYS, m0 + wm, n0 + wn);
+        return;
+    }
+    const bool alone = gridDim.x == 1 && gridDim.z == 1;
+    if (!alone && !p.together) {
+        end_last<N, BM, BN>(p, sum, wm, wn);
+        return;
+    }
+    constexpr int PITCH = BN + 4;
+    float *const tile = (float *)shared;
 #pragma unroll
-        for (int i = 0; i < LEFT; i++)
+    for (int i = 0; i < LEFT; i++)
 #pragma unroll
-            for (int half = 0; half < 2; half++)
+        for (int half = 0; half < 2; half++)
 #pragma unroll
-                for (int j = 0; j < RIGHT; j++)
-                    *(float2 *)(tile + (wm + i * 16 + row_in + half * 8) * PITCH + wn + j * 8 + column_in) = make_float2(sum[i][j][2 * half], sum[i][j][2 * half + 1]);
-        if (alone) {
-            if constexpr (END != END_CLUSTER) {
-                __syncthreads();
-                finish_alone<N, BM, BN, THREADS>(p, tile, needs.before, needs.kept, needs.vectors, (const int *)more, m0);
-            }
-        } else {
-            if constexpr (END != END_ALONE)
-                finish_tile<N, BM, BN, THREADS>(p, shared, needs.before, needs.kept, needs.vectors, (const int *)more, m0, n0);
-        }
+            for (int j = 0; j < RIGHT; j++)
+                *(float2 *)(tile + (wm + i * 16 + row_in + half * 8) * PITCH + wn + j * 8 + column_in) = make_float2(sum[i][j][2 * half], sum[i][j][2 * half + 1]);
+    if (alone) {
+        __syncthreads();
+        finish_alone<N, BM, BN, THREADS>(p, tile, needs.before, needs.kept, needs.vectors, (const int *)more, m0);
+    } else {
+        finish_tile<N, BM, BN, THREADS>(p, shared, needs.before, needs.kept, needs.vectors, (const int *)more, m0, n0);
     }
 }
 

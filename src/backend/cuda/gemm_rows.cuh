@@ -20,16 +20,6 @@ __device__ __forceinline__ void cluster_sync()
 #endif
 }
 
-/* `address` in the shared memory of block `rank` of the cluster. */
-__device__ __forceinline__ uint32_t peer_address(uint32_t address, unsigned rank)
-{
-    uint32_t there = address;
-#if __CUDA_ARCH__ >= 900
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
-#endif
-    return there;
-}
-
 __device__ __forceinline__ float4 peer_load(uint32_t address)
 {
     float4 v = make_float4(0, 0, 0, 0);

@@ -27,6 +27,28 @@ __host__ __device__ constexpr int shared_of(int bm, int bn, int stages, bool row
     return ring > results ? ring : results;
 }
 
+/* Shared memory behind the ring where sums stay in registers (gemm_finish.cuh): parts of k from the cluster, numbers of rows in
+ * two rounds, three vectors of columns. */
+struct finish_shared {
+    int parts, rows, vectors;
+};
+
+__host__ __device__ constexpr finish_shared finish_needs(int bm, int bn, int threads, int blocks, int splits)
+{
+    return {splits > 1 ? bm * bn * 4 : 0, 2 * blocks * (threads / 2) * 4, 3 * bn * 4};
+}
+
+enum { FINISH_ROUNDS = 3, FINISH_BARRIERS = 1 + FINISH_ROUNDS }; /* of numbers of rows; of parts of k, and rounds */
+
+__host__ __device__ constexpr int finish_bytes(int bm, int bn, int threads, int blocks, int splits)
+{
+    const finish_shared needs = finish_needs(bm, bn, threads, blocks, splits);
+    return needs.parts + needs.rows + needs.vectors;
+}
+
+/* Of slices that are there, that are done with, and of the end: a multiple of 16 bytes. */
+constexpr int BULK_BARRIERS = (2 * MOST_STAGES + FINISH_BARRIERS) * 8;
+
 /* Patches that lie side by side: a row of one is contiguous in memory. */
 __host__ __device__ inline bool in_rows(const gemm_args &p) { return p.kernel == p.stride && p.pad == 0; }
 

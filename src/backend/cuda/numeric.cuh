@@ -174,6 +174,16 @@ template <numeric N, int TILES> __device__ __forceinline__ fragment<N, 4> as_lef
 
 __device__ __forceinline__ uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 
+/* `address` in the shared memory of block `rank` of the cluster. */
+__device__ __forceinline__ uint32_t peer_address(uint32_t address, unsigned rank)
+{
+    uint32_t there = address;
+#if __CUDA_ARCH__ >= 900
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+#endif
+    return there;
+}
+
 /* Byte offset of a 16-byte chunk in a tile with rows of BYTES: chunks are exchanged so that eight rows of a column
  * of chunks lie in different banks. */
 template <int BYTES> __device__ __forceinline__ uint32_t tile_offset(int row, int chunk)
@@ -284,8 +294,9 @@ template <typename F> cudaError_t dispatch(numeric type, F f)
 }
 
 /* The limit is the kernel's, for the whole process: were it set to what a launch needs, a session on another thread could lower it
- * between this thread's two calls.  So it is always the device's most. */
-static inline cudaError_t allow_most_shared(const void *kernel)
+ * between this thread's two calls.  So it is always the device's most.  Kernels that overlap want a multiprocessor divided alike
+ * between cache and shared memory, or one waits until the other has left: all for shared memory. */
+static inline cudaError_t prepare_kernel(const void *kernel, bool overlap)
 {
     int device, most;
     cudaFuncAttributes own;
@@ -296,6 +307,8 @@ static inline cudaError_t allow_most_shared(const void *kernel)
         status = cudaFuncGetAttributes(&own, kernel);
     if (status == cudaSuccess && own.maxDynamicSharedSizeBytes < most - (int)own.sharedSizeBytes)
         status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most - (int)own.sharedSizeBytes);
+    if (status == cudaSuccess && overlap && own.preferredShmemCarveout != cudaSharedmemCarveoutMaxShared)
+        status = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
     return status;
 }
 
@@ -321,10 +334,10 @@ static inline cudaError_t start_cluster(void (*kernel)(P...), dim3 grid, int thr
         attributes[config.numAttrs].val.clusterDim.y = 1;
         attributes[config.numAttrs++].val.clusterDim.z = grid.z;
     }
-    if (shared > 40 * 1024) { /* of 48 KiB without asking, some may be the kernel's own */
-        const cudaError_t raised = allow_most_shared((const void *)kernel);
-        if (raised != cudaSuccess)
-            return raised;
+    if (how->overlap || shared > 40 * 1024) { /* of 48 KiB without asking, some may be the kernel's own */
+        const cudaError_t prepared = prepare_kernel((const void *)kernel, how->overlap);
+        if (prepared != cudaSuccess)
+            return prepared;
     }
     return cudaLaunchKernelEx(&config, kernel, arguments...);
 }

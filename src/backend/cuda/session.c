@@ -125,8 +125,6 @@ static segrt_status session_open(void **state, const network *net, const backend
 
 /* ------------------------------------------------------------------------------------------ plans */
 
-enum { OVERLAP_TOKENS = 32768 };
-
 static void drop_plans(cuda_session *s)
 {
     for (int i = 0; i < SESSION_PLANS; i++)
@@ -134,11 +132,10 @@ static void drop_plans(cuda_session *s)
     s->latest = NULL;
 }
 
-/* Kernels start before the one before has ended where they are short; long ones are slowed down by it (measured). */
-launch session_launch(const cuda_session *s, const plan *p)
+/* Kernels start before the one before has ended. */
+launch session_launch(const cuda_session *s)
 {
-    return (launch){.stream = s->stream,
-                    .overlap = s->on.major >= 9 && p->key.n * p->shape.stage[0].h * p->shape.stage[0].w <= OVERLAP_TOKENS};
+    return (launch){.stream = s->stream, .overlap = s->on.major >= 9};
 }
 
 /* A step into the graph: beside the others where nothing waits for it (`apart`: such steps are on their way), which are waited
@@ -161,7 +158,7 @@ static cudaError_t capture_step(cuda_session *s, const step *at, launch how, boo
 
 static segrt_status capture(cuda_session *s, plan *p, segrt_error *error)
 {
-    const launch how = session_launch(s, p);
+    const launch how = session_launch(s);
     segrt_status status = session_check(s, cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal), "capturing a graph", error);
     if (status)
         return status;

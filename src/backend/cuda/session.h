@@ -41,7 +41,7 @@ segrt_status session_check(cuda_session *s, cudaError_t code, const char *doing,
 plan_key session_key(const backend_run *run);
 /* Makes `latest` the plan for a key: one that is kept, or a new one in place of that unused for longest. */
 segrt_status session_find_plan(cuda_session *s, const plan_key *key, segrt_error *error);
-launch session_launch(const cuda_session *s, const plan *p);
+launch session_launch(const cuda_session *s);
 
 /* backend.run (session_run.c) and run_device (session_resident.c). */
 segrt_status session_run(void *state, const backend_run *run, segrt_error *error);

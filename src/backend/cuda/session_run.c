@@ -92,7 +92,7 @@ static bool same_rows(const backend_profile_row *row, const step *at)
 static segrt_status run_steps(cuda_session *s, segrt_error *error)
 {
     const plan *p = s->latest;
-    const launch how = session_launch(s, p);
+    const launch how = session_launch(s);
     segrt_status status = SEGRT_OK;
     for (int i = 0; !status && i < p->count; i++)
         status = session_check(s, step_launch(&p->steps[i], s->type, &how), p->steps[i].name, error);

@@ -102,10 +102,23 @@ template <numeric N> __device__ __forceinline__ void wide_multiply_across(float 
             WGMMA_C8(c, 8), WGMMA_C8(c, 9), WGMMA_C8(c, 10), WGMMA_C8(c, 11), WGMMA_C8(c, 12), WGMMA_C8(c, 13), WGMMA_C8(c, 14), WGMMA_C8(c, 15)    \
           : "l"(left), "l"(right), "r"((int)add))
 
+#define WGMMA_BOTH_N160(SHAPE, TYPES, ENDING)                                                                                                      \
+    WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %82, 0;\n"                                                                                             \
+          "wgmma.mma_async.sync.aligned.m64n160" SHAPE ".f32." TYPES " "                                                                           \
+          "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"                                                \
+          "%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                       \
+          "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,"                                       \
+          "%72,%73,%74,%75,%76,%77,%78,%79}, "                                                                                                     \
+          "%80, %81, p, 1, 1" ENDING ";\n}\n"                                                                                                      \
+          : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3), WGMMA_C8(c, 4), WGMMA_C8(c, 5), WGMMA_C8(c, 6), WGMMA_C8(c, 7),        \
+            WGMMA_C8(c, 8), WGMMA_C8(c, 9), WGMMA_C8(c, 10), WGMMA_C8(c, 11), WGMMA_C8(c, 12), WGMMA_C8(c, 13), WGMMA_C8(c, 14), WGMMA_C8(c, 15),  \
+            WGMMA_C8(c, 16), WGMMA_C8(c, 17), WGMMA_C8(c, 18), WGMMA_C8(c, 19)                                                                     \
+          : "l"(left), "l"(right), "r"((int)add))
+
 /* c (+)= left right^T, 64 rows, 8 TILES columns, one step of k. */
 template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply_both(float (&c)[TILES][4], uint64_t left, uint64_t right, bool add = true)
 {
-    static_assert(TILES == 4 || TILES == 8 || TILES == 16, "32, 64 or 128 columns");
+    static_assert(TILES == 4 || TILES == 8 || TILES == 16 || TILES == 20, "32, 64, 128 or 160 columns");
     if constexpr (TILES == 4 && N == NUMERIC_F16)
         WGMMA_BOTH_N32("k16", "f16.f16", ", 0, 0");
     else if constexpr (TILES == 4 && N == NUMERIC_BF16)
@@ -118,12 +131,18 @@ template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply_bo
         WGMMA_BOTH_N64("k16", "bf16.bf16", ", 0, 0");
     else if constexpr (TILES == 8)
         WGMMA_BOTH_N64("k8", "tf32.tf32", "");
-    else if constexpr (N == NUMERIC_F16)
+    else if constexpr (TILES == 16 && N == NUMERIC_F16)
         WGMMA_BOTH_N128("k16", "f16.f16", ", 0, 0");
-    else if constexpr (N == NUMERIC_BF16)
+    else if constexpr (TILES == 16 && N == NUMERIC_BF16)
         WGMMA_BOTH_N128("k16", "bf16.bf16", ", 0, 0");
-    else
+    else if constexpr (TILES == 16)
         WGMMA_BOTH_N128("k8", "tf32.tf32", "");
+    else if constexpr (N == NUMERIC_F16)
+        WGMMA_BOTH_N160("k16", "f16.f16", ", 0, 0");
+    else if constexpr (N == NUMERIC_BF16)
+        WGMMA_BOTH_N160("k16", "bf16.bf16", ", 0, 0");
+    else
+        WGMMA_BOTH_N160("k8", "tf32.tf32", "");
 }
 
 #endif

@@ -4,6 +4,7 @@
  *     harness check                every precision, fused and not, odd sizes, batches, custom widths
  *     harness device               memory and streams of the caller, failures, several sessions: see device_check.c
  *     harness one B N H W PRECISION    each kernel a few times, for a profiler
+ *     harness model B N H W PRECISION [CSV]  one model as `time` does
  *     harness time [CSV]           whole forward (graph replays between events, median of 200) and each kernel */
 #include <math.h>
 #include <stdio.h>
@@ -114,7 +115,8 @@ static void compare(const char *name, const shape_row *shape, const char *precis
     fflush(stdout);
 }
 
-static void check_model(const char *name, const random_model *wanted, const shape_row *shape, bool float_input, segrt_pool *pool)
+/* The first `count` precisions. */
+static void check_model(const char *name, const random_model *wanted, const shape_row *shape, bool float_input, int count, segrt_pool *pool)
 {
     segrt_error error = {0};
     segrt_model *model = random_model_open(wanted);
@@ -149,7 +151,7 @@ static void check_model(const char *name, const random_model *wanted, const shap
     backend_options options = {.pool = pool};
     if (backend_reference.open(&oracle, net, &options, &error) || backend_reference.run(oracle, &run, &error))
         die("reference", &error);
-    for (int p = 0; p < PRECISIONS; p++)
+    for (int p = 0; p < count; p++)
         for (int no_fuse = 1; no_fuse >= 0; no_fuse--) {
             options.precision = precisions[p].precision;
             options.no_fuse = no_fuse;
@@ -191,23 +193,34 @@ static void check_model(const char *name, const random_model *wanted, const shap
 
 static void check(segrt_pool *pool, bool brief)
 {
-    static const shape_row even = {1, 64, 96}, odd = {2, 97, 65}, larger = {1, 224, 160}, small = {3, 33, 45}, wide = {2, 129, 193};
+    static const shape_row even = {1, 64, 96}, odd = {2, 97, 65}, larger = {1, 224, 160}, small = {3, 33, 45}, wide = {2, 129, 193},
+                           many = {4, 320, 320}, crowd = {8, 256, 288};
     const random_model custom = {.seed = 5}, conv = {.head = HEAD_CONV, .level_width = 24, .classes = 150, .decoder_width = 40, .seed = 6};
     const random_model heads = {
         .width = {24, 96, 128, 192}, .heads = {2, 1, 1, 3}, .reduction = {4, 2, 1, 1}, .seed = 7, .no_reduce_norm = true};
+    /* several tiles of keys, groups of warps that share rows and keys; numbers far from one */
+    const random_model groups = {.width = {48, 64, 96, 128}, .heads = {1, 2, 3, 2}, .reduction = {8, 2, 1, 1}, .classes = 19, .seed = 8};
+    const random_model groups_64 = {
+        .width = {128, 96, 128, 192}, .heads = {2, 3, 2, 3}, .reduction = {4, 2, 1, 1}, .depth = {1, 1, 1, 1}, .classes = 19, .seed = 12};
+    const random_model classes = {.classes = 150, .decoder_width = 80, .seed = 10};
+    const random_model scaled = {.seed = 9, .badly_scaled = true};
     /* no reduction of keys: several tiles of them, with one head and with two, in heads of 64 and 32 */
     const random_model keys = {.width = {64, 128, 64, 96}, .heads = {1, 2, 2, 3}, .reduction = {1, 1, 1, 1}, .seed = 8};
     const random_model b0 = published(0, 19), b1 = published(1, 11), b2 = published(2, 19);
-    check_model("custom", &custom, &even, false, pool);
-    check_model("keys", &keys, &wide, false, pool);
+    check_model("custom", &custom, &even, false, PRECISIONS, pool);
+    check_model("keys", &keys, &wide, false, PRECISIONS, pool);
     if (brief)
         return;
-    check_model("custom", &custom, &odd, true, pool);
-    check_model("conv", &conv, &small, false, pool);
-    check_model("heads", &heads, &odd, false, pool);
-    check_model("b0", &b0, &odd, false, pool);
-    check_model("b1", &b1, &larger, false, pool);
-    check_model("b2", &b2, &even, false, pool);
+    check_model("custom", &custom, &odd, true, PRECISIONS, pool);
+    check_model("conv", &conv, &small, false, PRECISIONS, pool);
+    check_model("heads", &heads, &odd, false, PRECISIONS, pool);
+    check_model("groups", &groups, &many, false, PRECISIONS, pool);
+    check_model("groups", &groups_64, &crowd, false, PRECISIONS, pool);
+    check_model("classes", &classes, &even, false, PRECISIONS, pool);
+    check_model("scaled", &scaled, &odd, false, 2, pool);
+    check_model("b0", &b0, &odd, false, PRECISIONS, pool);
+    check_model("b1", &b1, &larger, false, PRECISIONS, pool);
+    check_model("b2", &b2, &even, false, PRECISIONS, pool);
 }
 
 static int ascending(const void *a, const void *b)
@@ -256,6 +269,24 @@ static void time_model(const char *name, network *net, shape_row shape, int p, F
     }
     fflush(stdout);
     cuda_backend_table.close(state);
+}
+
+static void time_one(int size, shape_row shape, const char *precision, FILE *csv)
+{
+    segrt_error error = {0};
+    const random_model wanted = published(size, 19);
+    char name[8];
+    network *net = NULL;
+    int p = 0;
+    while (p < PRECISIONS && strcmp(precision, precisions[p].name))
+        p++;
+    snprintf(name, sizeof name, "b%d", size);
+    segrt_model *model = p < PRECISIONS ? random_model_open(&wanted) : NULL;
+    if (!model || network_fold(&net, model, NETWORK_F32, &error))
+        die("model: a precision is fp32, tf32, fp16 or bf16", &error);
+    random_model_close(model);
+    time_model(name, net, shape, p, csv, csv != NULL);
+    network_close(net);
 }
 
 static void time_all(FILE *csv, bool brief)
@@ -346,6 +377,13 @@ int main(int count, char **words)
     }
     if (count > 6 && !strcmp(words[1], "one"))
         return one(atoi(words[2]), (shape_row){atoi(words[3]), atoi(words[4]), atoi(words[5])}, words[6]);
+    if (count > 6 && !strcmp(words[1], "model")) {
+        FILE *csv = count > 7 ? fopen(words[7], "a") : NULL;
+        time_one(atoi(words[2]), (shape_row){atoi(words[3]), atoi(words[4]), atoi(words[5])}, words[6], csv);
+        if (csv)
+            fclose(csv);
+        return 0;
+    }
     if (count > 1 && !strcmp(words[1], "device"))
         return device_check_all() != 0;
     if (count > 1 && !strcmp(words[1], "time")) {

@@ -1,4 +1,8 @@
-/* attend.cuh for one type. */
+/* attend.cuh and attend_split.cuh for one type. */
 #include "backend/cuda/attend.cuh"
+#include "backend/cuda/attend_split.cuh"
 
-cudaError_t attend_launch_tf32(const attend_args *args, const launch *how) { return launch_head<NUMERIC_TF32>(*args, how); }
+cudaError_t attend_launch_tf32(const attend_args *args, const launch *how)
+{
+    return args->split ? launch_attend_split<NUMERIC_TF32>(*args, how) : launch_head<NUMERIC_TF32>(*args, how);
+}

@@ -8,7 +8,7 @@ enum {
     ROUNDS = 2000,       /* about a millisecond */
     REPEATS = 10,        /* the best of them */
     COPIED = 1 << 28,    /* bytes, several times the second-level cache; read and written */
-    PRODUCTS_OF_F32 = 3, /* tf32 ones, of split operands */
+    PRODUCTS_OF_F32 = 3, /* of split operands: halves, or tf32 */
 };
 
 /* Seconds of the best repeat; what it does is queued by `once`. */
@@ -45,8 +45,8 @@ static cudaError_t multiply(cuda_session *s, void *user)
 {
     multiply_job *job = user;
     const launch how = {.stream = s->stream};
-    return ceiling_launch(s->type == NUMERIC_F32 ? NUMERIC_TF32 : s->type, s->on.major == 9, job->blocks, ROUNDS, job->out, &job->macs,
-                          &how);
+    const numeric type = s->weights.split ? NUMERIC_F16 : s->type == NUMERIC_F32 ? NUMERIC_TF32 : s->type;
+    return ceiling_launch(type, s->on.major == 9 && type != NUMERIC_TF32, job->blocks, ROUNDS, job->out, &job->macs, &how);
 }
 
 static cudaError_t copy(cuda_session *s, void *memory)

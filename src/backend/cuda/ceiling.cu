@@ -66,10 +66,11 @@ template <numeric N> __global__ void __launch_bounds__(32 * WARPS) products(floa
 template <numeric N> cudaError_t launch_type(bool wide, int blocks, int rounds, float *out, uint64_t *macs, const launch *how)
 {
     constexpr uint64_t depth = N == NUMERIC_TF32 ? 8 : 16; /* of a step of k */
-    if (wide) {
-        *macs = ROWS * COLUMNS * depth * STEPS;
-        return start(wide_products<N>, dim3((unsigned)blocks), 32 * WARPS, (ROWS + COLUMNS) * TILE_BYTES, how, out, rounds);
-    }
+    if constexpr (!is_float<N>)
+        if (wide) {
+            *macs = ROWS * COLUMNS * depth * STEPS;
+            return start(wide_products<N>, dim3((unsigned)blocks), 32 * WARPS, (ROWS + COLUMNS) * TILE_BYTES, how, out, rounds);
+        }
     *macs = WARPS * TILES * 16 * 8 * depth;
     return start(products<N>, dim3((unsigned)blocks), 32 * WARPS, 0, how, out, rounds);
 }

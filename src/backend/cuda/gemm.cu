@@ -1,5 +1,6 @@
 /* gemm: the choice of tile and split for a product, and the way to its kernel (gemm.cuh).  CUDA backend. */
 #include "backend/cuda/bulk.h"
+#include "backend/cuda/gemm_split.h"
 #include "backend/cuda/gemm_tiles.cuh"
 
 namespace {
@@ -105,8 +106,12 @@ double bulk_cost(const gemm_args &p, const tile_row &t, const layout_of &l, int 
 
 size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide)
 {
+    if (args->split) {
+        gemm_split_choose(args, processors);
+        return 0;
+    }
     const int elements = SLICE / (type == NUMERIC_F16 || type == NUMERIC_BF16 ? 2 : 4), slices = (args->k + elements - 1) / elements;
-    args->wide = wide && type != NUMERIC_F32;
+    args->wide = wide && (type == NUMERIC_F16 || type == NUMERIC_BF16);
     const double rate = type == NUMERIC_F32 ? 1.0 / 3 : 1;
     double best = 0;
     args->tile = -1;
@@ -139,10 +144,10 @@ bool gemm_takes_picture(const gemm_args *args, numeric type, bool wide)
     return wide && (type == NUMERIC_F16 || type == NUMERIC_BF16) && args->n <= 64 && args->k <= PICTURE_SLICES * SLICE / 2;
 }
 
-const char *gemm_name(const gemm_args *args) { return args->pitch ? "patch from bytes" : tiles[args->tile].name; }
+const char *gemm_name(const gemm_args *args) { return args->split ? gemm_split_name(args) : args->pitch ? "patch from bytes" : tiles[args->tile].name; }
 
 cudaError_t gemm_launch(const gemm_args *args, numeric type, const launch *how)
 {
     static cudaError_t (*const launchers[NUMERICS])(const gemm_args *, const launch *) = {gemm_launch_f16, gemm_launch_bf16, gemm_launch_tf32, gemm_launch_f32};
-    return launchers[type](args, how);
+    return args->split ? gemm_split_launch(args, type, how) : launchers[type](args, how);
 }

@@ -3,7 +3,7 @@
  * the network are one of these.
  *
  * A block makes a BM x BN tile from 128-byte wide slices of both operands that a ring of STAGES buffers
- * brings in, by products of a warp (mma.sync) or of four (GROUPS: wgmma, compute capability 9.0a, 16 bits and tf32);
+ * brings in, by products of a warp (mma.sync) or of four (GROUPS: wgmma, compute capability 9.0a, 16 bits);
  * gemm_bulk.cuh is the form for 9.0a whose operands the copy engine brings.  Sums are in a fixed order, so results do not
  * depend on timing. */
 #ifndef SEGRT_CUDA_GEMM_CUH
@@ -165,7 +165,7 @@ template <numeric N, int BM, int BN, int WM, int WN, int STAGES> cudaError_t lau
     const int slices = ((p.k + WIDE - 1) / WIDE + p.splits - 1) / p.splits;
     const int bytes = shared_of(BM, BN, slices < STAGES ? slices : STAGES, p.end == GEMM_ROWS, sizeof(storage_t<N>)) + MORE;
     const bool cluster = p.together && grid.x * grid.z > 1;
-    if constexpr (N != NUMERIC_F32) {
+    if constexpr (!is_float<N>) {
         if (p.wide) {
             constexpr int ACROSS = BM / 64 * BN / (threads / 128); /* columns of four warps */
             if (p.kernel)
@@ -180,12 +180,12 @@ template <numeric N, int BM, int BN, int WM, int WN, int STAGES> cudaError_t lau
 
 template <numeric N> cudaError_t launch_any(const gemm_args &p, const launch *how)
 {
-    if constexpr (!is_float<N>)
+    if constexpr (!is_float<N>) {
         if (p.pitch)
             return launch_picture<N>(p, how);
-    if constexpr (N != NUMERIC_F32)
         if (p.stages)
             return launch_bulk_any<N>(p, how);
+    }
     switch (p.tile) {
     case 0:
         return launch_tile<N, TILE_128x128>(p, how);

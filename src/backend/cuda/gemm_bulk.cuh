@@ -1,4 +1,4 @@
-/* gemm_bulk: gemm.cuh with wgmma, its operands brought by the copy engine (compute capability 9.0a, 16 bits and tf32): nobody
+/* gemm_bulk: gemm.cuh with wgmma, its operands brought by the copy engine (compute capability 9.0a, 16 bits): nobody
  * computes addresses, and what arrives needs no fence before the products read it. */
 #ifndef SEGRT_CUDA_GEMM_BULK_CUH
 #define SEGRT_CUDA_GEMM_BULK_CUH

@@ -75,6 +75,10 @@ typedef struct gemm_args {
     int true_width;
     bool plain;
     int pitch; /* not 0: a is the picture's bytes [images][in_h][in_w][3], k = ky * pitch + kx * 3 + colour (see gather_args) */
+    /* operands as sums of two halves (gemm_split.cuh): a times a_scale fits them, results come back by out_scale; GEMM_KEYS: keys and
+     * values are stored times theirs */
+    bool split;
+    float a_scale, out_scale, key_scale, value_scale;
 } gemm_args;
 
 /* Sets tile, splits, together, wide and stages for a device of `processors` multiprocessors; returns the floats that `partial` needs. */
@@ -106,6 +110,10 @@ typedef struct attend_args {
     bool wide;                                         /* products of four warps (wgmma) */
     int row_groups, key_groups;                        /* wide: of four warps, see attend_wide.cuh */
     float eps, inverse_width;
+    /* operands as sums of two halves (attend_split.cuh): rows times a_scale make queries by query_scale back; queries times q_scale,
+     * scores back by score_scale; values are times value_scale */
+    bool split;
+    float a_scale, query_scale, q_scale, score_scale, value_scale;
 } attend_args;
 
 void attend_choose(attend_args *args, numeric type, int processors, bool wide);
@@ -151,11 +159,15 @@ typedef struct ffn_args {
     float eps, inverse_width;
     bool wide;      /* products of four warps (wgmma), and the first map within */
     int processors; /* of the device */
+    bool split;     /* operands as sums of two halves (ffn_split.cu): what is multiplied times a_scale, results back by out_scale */
+    float a_scale, out_scale;
 } ffn_args;
 
 enum { FFN_WIDTH = 128 };
 
 bool ffn_fits(const ffn_args *args, numeric type);
+bool ffn_split_fits(const ffn_args *args);
+cudaError_t ffn_split_launch(const ffn_args *args, numeric type, const launch *how);
 cudaError_t ffn_launch(const ffn_args *args, numeric type, const launch *how);
 
 /* ----------------------------------------------------------------------------------------- input */
@@ -196,6 +208,10 @@ typedef struct pixels_args {
     float *logits;           /* [images * h[0] * w[0]][class_ld] */
     int images, h[4], w[4], k, ldw, ldc, width, class_ld;
     bool wide; /* products of four warps (wgmma) */
+    /* operands as sums of two halves (pixels_split.cu): features times a_scale make level 0 by own_scale back; levels come back by
+     * level_scale; the merged ones times merged_scale make logits by logit_scale back */
+    bool split;
+    float a_scale, own_scale, level_scale, merged_scale, logit_scale;
 } pixels_args;
 
 enum {
@@ -208,6 +224,8 @@ enum {
 
 /* Whether the kernel takes these widths and sizes, with `shared` bytes of shared memory for a block. */
 bool pixels_fits(const pixels_args *args, numeric type, size_t shared);
+bool pixels_split_fits(const pixels_args *args);
+cudaError_t pixels_split_launch(const pixels_args *args, numeric type, const launch *how);
 cudaError_t pixels_launch(const pixels_args *args, numeric type, const launch *how);
 
 typedef struct label_args {

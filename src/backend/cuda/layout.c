@@ -53,7 +53,19 @@ seen layout_leaves(operation op, const void *at, numeric type, stage_shape where
 
 gemm_args layout_linear(const void *a, int lda, matrix w, int rows, const float *bias, void *out, int ldo)
 {
-    return (gemm_args){.a = a, .w = w.at, .bias = bias, .out = out, .m = rows, .n = w.n, .k = w.k, .lda = lda, .ldw = w.ld, .ldo = ldo};
+    return (gemm_args){.a = a,
+                       .w = w.at,
+                       .bias = bias,
+                       .out = out,
+                       .m = rows,
+                       .n = w.n,
+                       .k = w.k,
+                       .lda = lda,
+                       .ldw = w.ld,
+                       .ldo = ldo,
+                       .split = w.in_scale > 0,
+                       .a_scale = w.in_scale,
+                       .out_scale = w.out_scale};
 }
 
 void layout_finish_gemm(layout *l, step *s)

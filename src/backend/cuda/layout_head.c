@@ -18,13 +18,19 @@ static bool fused_head(const layout *l, pixels_args *all)
                          .ldc = w->classifier.ld,
                          .width = w->head_width,
                          .class_ld = w->class_ld,
+                         .split = w->split,
+                         .a_scale = w->level[0].in_scale,
+                         .own_scale = w->level[0].out_scale,
+                         .level_scale = 1 / w->level_scale,
+                         .merged_scale = w->classifier.in_scale,
+                         .logit_scale = w->classifier.out_scale,
                          .wide = l->maker->wide};
     for (int i = 0; i < STAGES; i++) {
         all->h[i] = p->shape.stage[i].h;
         all->w[i] = p->shape.stage[i].w;
         all->level[i] = l->level[i];
     }
-    return l->maker->fused && !w->inner_width && pixels_fits(all, l->type, l->maker->shared);
+    return l->maker->fused && !w->inner_width && (w->split ? pixels_split_fits(all) : pixels_fits(all, l->type, l->maker->shared));
 }
 
 void layout_level_place(layout *l, int i)
@@ -55,8 +61,16 @@ void layout_level(layout *l, int i, bool aside)
     s = layout_add(l, STEP_GEMM, OP_LEVEL, i, -1, 1);
     s->aside = aside;
     s->args.gemm = layout_linear(from, width, w->level[i], rows, NULL, l->level[i], w->head_width);
-    layout_finish_gemm(l, s);
     s->leaves[0] = layout_leaves(s->first, l->level[i], l->type, grid, l->net->head.width, w->head_width);
+    pixels_args all;
+    if (w->split && fused_head(l, &all)) { /* which reads it split, as attention does keys */
+        gemm_args *g = &s->args.gemm;
+        g->end = GEMM_KEYS;
+        g->width = w->head_width;
+        g->keys = rows;
+        g->key_scale = s->leaves[0].split_scale = w->level_scale;
+    }
+    layout_finish_gemm(l, s);
 }
 
 void layout_head(layout *l)

@@ -199,11 +199,14 @@ void layout_attention(layout *l, int i, int b)
     g->width = at->inner;
     g->keys = keys;
     g->key_pitch = pitch;
+    g->key_scale = w->key_scale;
+    g->value_scale = w->value_scale;
     layout_finish_gemm(l, s);
     s->leaves[0] = layout_leaves(s->first, k, l->type, key_at, stage->width, at->inner);
     s->leaves[0].group = head;
     s->leaves[0].pitch = one ? head : at->head;
-    s->leaves[0].positions = !one && l->maker->fused && type_bytes(l->type) == 4;
+    s->leaves[0].positions = !one && l->maker->fused && type_bytes(l->type) == 4 && !g->split;
+    s->leaves[0].split_scale = g->split ? g->key_scale : 0;
 
     const void *q = l->normed;
     const bool inside = !one && l->maker->fused; /* queries are made by the attention kernel */
@@ -240,7 +243,15 @@ void layout_attention(layout *l, int i, int b)
                                    : at->head,
                        .eps = (float)block->eps2,
                        .inverse_width = 1.0f / (float)stage->width};
+    if (l->weights->split) {
+        a->split = true;
+        a->q_scale = w->query_scale;
+        a->score_scale = 1 / (w->query_scale * w->key_scale);
+        a->value_scale = w->value_scale;
+    }
     if (inside) {
+        a->a_scale = w->query.in_scale;
+        a->query_scale = w->query.out_scale;
         a->weight = w->query.at;
         a->ldw = w->query.ld;
         a->q_bias = w->query_bias;
@@ -337,7 +348,10 @@ void layout_ffn(layout *l, int i, int b)
     all.ldw = w->fc2.ld;
     all.eps = (float)next.eps;
     all.inverse_width = 1.0f / (float)stage->width;
-    if (l->maker->fused && ffn_fits(&all, l->type)) {
+    all.split = l->weights->split;
+    all.a_scale = w->fc2.in_scale;
+    all.out_scale = w->fc2.out_scale;
+    if (l->maker->fused && (all.split ? ffn_split_fits(&all) : ffn_fits(&all, l->type))) {
         const int ends = next.ends_stage ? 1 : 0;
         s = whole ? layout_add(l, STEP_FFN, OP_FC1, i, b, 3 + ends) : layout_add(l, STEP_FFN, OP_DEPTHWISE, i, b, 2 + ends);
         s->name = whole ? "Mix-FFN" : "depthwise, gelu, fc2";

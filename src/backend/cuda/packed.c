@@ -6,6 +6,7 @@
 
 #include "backend/cuda/convert.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/ranges.h"
 
 typedef struct packer {
     packed *to;
@@ -14,7 +15,10 @@ typedef struct packer {
     float *matrix_host, *float_host; /* NULL while counting */
     char *matrix_device, *float_device;
     float largest;
+    size_t ordered; /* matrices from here on are multiplied with what products have made, in the order of its columns (split) */
 } packer;
+
+static const double LARGEST_PIXEL = 0x1p25; /* of the first patch: 0..255, or what a caller's normalised input amounts to */
 
 static const size_t TAKE = 64; /* elements that parts are aligned to */
 
@@ -70,6 +74,22 @@ static void put(packer *p, float *to, const matrix *m, int first, weights w, int
     }
 }
 
+/* A matrix is complete: inputs of it are at most `range` in size. */
+static void scale(packer *p, float *host, matrix *m, double range)
+{
+    const size_t count = (size_t)m->n * (size_t)m->ld;
+    float most = 0;
+    if (!host || !p->to->split)
+        return;
+    for (size_t i = 0; i < count; i++)
+        most = fmaxf(most, fabsf(host[i]));
+    const float by = range_scale(most);
+    for (size_t i = 0; i < count; i++)
+        host[i] *= by;
+    m->in_scale = range_scale(range);
+    m->out_scale = 1 / (by * m->in_scale);
+}
+
 static groups plain(int count)
 {
     return (groups){.size = count, .pitch = count};
@@ -80,12 +100,17 @@ static void pack_block(packer *p, const network_stage *stage, const network_bloc
     const int c = stage->width, d = c / stage->heads, r = stage->reduction, width = at->width, inner = at->inner;
     const bool one = stage->heads == 1;
     const groups rows = plain(c), heads = {.size = d, .pitch = one ? d : at->head};
-    const groups keys = {.size = d, .pitch = heads.pitch, .positions = !one && p->fused && type_bytes(p->to->type) == 4};
+    const groups keys = {.size = d, .pitch = heads.pitch, .positions = !one && p->fused && type_bytes(p->to->type) == 4 && !p->to->split};
+    const block_ranges range = p->to->split && p->matrix_host ? ranges_of_block(stage, b) : (block_ranges){0};
     float *host;
+    to->query_scale = range_scale(range.query);
+    to->key_scale = range_scale(range.key);
+    to->value_scale = range_scale(range.value);
     to->hidden = padded(b->hidden, WIDTH_PAD);
     if (r > 1) {
         host = take_matrix(p, &to->reduce, width, r * r * width);
         put(p, host, &to->reduce, 0, b->reduce, c, r * r * c, rows, (groups){.size = c, .pitch = width});
+        scale(p, host, &to->reduce, range.normed);
         take_floats(p, &to->reduce_bias, (size_t)width, b->reduce_bias);
     }
     host = take_matrix(p, &to->keys_values, 2 * inner + (one ? 2 : 0), width);
@@ -93,18 +118,23 @@ static void pack_block(packer *p, const network_stage *stage, const network_bloc
     put(p, host, &to->keys_values, inner, b->value, c, c, heads, rows);
     if (one) {
         put(p, host, &to->keys_values, 2 * inner, b->key_bias, 1, c, plain(1), rows);
+        scale(p, host, &to->keys_values, range.reduced);
     } else {
+        scale(p, host, &to->keys_values, range.reduced);
         host = take_matrix(p, &to->query, inner, width);
         put(p, host, &to->query, 0, b->query, c, c, heads, rows);
+        scale(p, host, &to->query, range.normed);
         host = take_floats(p, &to->query_bias, (size_t)inner, (weights){0});
         for (int i = 0; host && i < c; i++)
             host[place(heads, i)] = (float)weight_at(b->query_bias, (size_t)i);
         host = take_matrix(p, &to->project, width, inner);
         put(p, host, &to->project, 0, b->project, c, c, rows, heads);
+        scale(p, host, &to->project, range.value);
     }
     take_floats(p, &to->out_bias, (size_t)width, b->out_bias);
     host = take_matrix(p, &to->fc1, to->hidden, width);
     put(p, host, &to->fc1, 0, b->fc1, b->hidden, c, plain(b->hidden), rows);
+    scale(p, host, &to->fc1, range.normed);
     take_floats(p, &to->fc1_bias, (size_t)to->hidden, b->fc1_bias);
     host = take_floats(p, &to->depthwise, 9 * (size_t)to->hidden, (weights){0});
     for (int i = 0; host && i < 9 * b->hidden; i++) { /* in floats; kernels that convolve by products round them */
@@ -115,10 +145,11 @@ static void pack_block(packer *p, const network_stage *stage, const network_bloc
     take_floats(p, &to->depthwise_bias, (size_t)to->hidden, b->depthwise_bias);
     host = take_matrix(p, &to->fc2, width, to->hidden);
     put(p, host, &to->fc2, 0, b->fc2, c, b->hidden, rows, plain(b->hidden));
+    scale(p, host, &to->fc2, range.hidden);
     take_floats(p, &to->fc2_bias, (size_t)width, b->fc2_bias);
 }
 
-static void pack_stage(packer *p, const network *net, int i)
+static void pack_stage(packer *p, const network *net, const head_ranges *range, int i)
 {
     const network_stage *stage = &net->stages[i];
     const network_patch *patch = &stage->patch;
@@ -129,6 +160,7 @@ static void pack_stage(packer *p, const network *net, int i)
         i ? (groups){.size = patch->in, .pitch = in} : (groups){.size = patch->kernel * 3, .pitch = padded(patch->kernel * 3, 8)};
     float *host = take_matrix(p, &to->patch, to->width, i ? taps * in : patch->kernel * columns.pitch);
     put(p, host, &to->patch, 0, patch->weight, patch->out, taps * patch->in, plain(patch->out), columns);
+    scale(p, host, &to->patch, i ? range->stage[i - 1] : LARGEST_PIXEL);
     take_floats(p, &to->gamma, (size_t)to->width, patch->gamma);
     take_floats(p, &to->beta, (size_t)to->width, patch->beta);
     take_floats(p, &to->offset, (size_t)to->width, stage->offset);
@@ -136,7 +168,7 @@ static void pack_stage(packer *p, const network *net, int i)
         pack_block(p, stage, &stage->blocks[b], to, &to->blocks[b]);
 }
 
-static void pack_head(packer *p, const network *net)
+static void pack_head(packer *p, const network *net, const head_ranges *range)
 {
     const network_head *head = &net->head;
     packed *to = p->to;
@@ -147,24 +179,32 @@ static void pack_head(packer *p, const network *net)
         if (head->inner_width) {
             float *host = take_matrix(p, &to->inner[i], to->inner_width, width);
             put(p, host, &to->inner[i], 0, head->inner[i], head->inner_width, c, plain(head->inner_width), plain(c));
+            scale(p, host, &to->inner[i], range->stage[i]);
             take_floats(p, &to->inner_bias[i], (size_t)to->inner_width, head->inner_bias[i]);
         }
         const int from = head->inner_width ? head->inner_width : c;
         float *host = take_matrix(p, &to->level[i], to->head_width, head->inner_width ? to->inner_width : width);
         put(p, host, &to->level[i], 0, head->level[i], head->width, from, plain(head->width), plain(from));
+        scale(p, host, &to->level[i], head->inner_width ? range->inner[i] : range->stage[i]);
     }
+    to->level_scale = range_scale(range->level);
     take_floats(p, &to->bias, (size_t)to->head_width, head->bias);
+    p->ordered = p->matrices;
     float *host = take_matrix(p, &to->classifier, to->class_ld, to->head_width);
     put(p, host, &to->classifier, 0, head->classifier, net->classes, head->width, plain(net->classes), plain(head->width));
+    scale(p, host, &to->classifier, range->merged);
     take_floats(p, &to->classifier_bias, (size_t)to->class_ld, head->classifier_bias);
 }
 
 static void pack_all(packer *p, const network *net)
 {
+    const head_ranges range = p->to->split && p->matrix_host ? ranges_of_head(net) : (head_ranges){0};
     p->matrices = p->floats = 0;
     for (int i = 0; i < STAGES; i++)
-        pack_stage(p, net, i);
-    pack_head(p, net);
+        pack_stage(p, net, &range, i);
+    pack_head(p, net, &range);
+    if (!net->classes)
+        p->ordered = p->matrices;
 }
 
 static segrt_status choose_widths(packed *out, const network *net, segrt_error *error)
@@ -195,7 +235,7 @@ static segrt_status choose_widths(packed *out, const network *net, segrt_error *
     return SEGRT_OK;
 }
 
-segrt_status packed_open(packed *out, const network *net, numeric type, bool fused, cudaStream_t stream, segrt_error *error)
+segrt_status packed_open(packed *out, const network *net, numeric type, bool fused, bool halves, cudaStream_t stream, segrt_error *error)
 {
     *out = (packed){.type = type};
     packer p = {.to = out, .fused = fused};
@@ -204,6 +244,9 @@ segrt_status packed_open(packed *out, const network *net, numeric type, bool fus
     segrt_status status = choose_widths(out, net, error);
     if (status)
         goto fail;
+    out->split = halves && type_bytes(type) == 4;
+    for (int i = 0; i < STAGES; i++)
+        out->split = out->split && out->stages[i].head < LARGEST_HEAD; /* attention has no such form for larger heads */
     pack_all(&p, net);
     const size_t matrices = p.matrices, floats = p.floats;
     host = memory_get_cleared(matrices + floats, sizeof *host);
@@ -233,7 +276,13 @@ segrt_status packed_open(packed *out, const network *net, numeric type, bool fus
         status = device_check(cudaMemcpyAsync(staged, host + floats, matrices * sizeof(float), cudaMemcpyHostToDevice, stream),
                               "copying weights", error);
     if (!status)
-        status = device_check(convert_launch(staged, p.matrix_device, matrices, type, stream), "converting weights", error);
+        status = device_check(out->split ? convert_split_launch(staged, p.matrix_device, p.ordered, false, stream)
+                                         : convert_launch(staged, p.matrix_device, matrices, type, stream),
+                              "converting weights", error);
+    if (!status && out->split)
+        status = device_check(convert_split_launch((const float *)staged + p.ordered, p.matrix_device + p.ordered * sizeof(float),
+                                                   matrices - p.ordered, true, stream),
+                              "converting weights", error);
     if (!status)
         status = device_check(cudaStreamSynchronize(stream), "converting weights", error);
 fail:

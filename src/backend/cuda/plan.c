@@ -85,11 +85,11 @@ cudaError_t step_launch(const step *s, numeric type, const launch *how)
     case STEP_DEPTHWISE:
         return depthwise_launch(&s->args.depthwise, type, how);
     case STEP_FFN:
-        return ffn_launch(&s->args.ffn, type, how);
+        return s->args.ffn.split ? ffn_split_launch(&s->args.ffn, type, how) : ffn_launch(&s->args.ffn, type, how);
     case STEP_MERGE:
         return merge_launch(&s->args.merge, type, how);
     case STEP_PIXELS:
-        return pixels_launch(&s->args.pixels, type, how);
+        return s->args.pixels.split ? pixels_split_launch(&s->args.pixels, type, how) : pixels_launch(&s->args.pixels, type, how);
     case STEP_LABEL:
         return label_launch(&s->args.label, how);
     case STEP_PLANES:

@@ -26,8 +26,9 @@ typedef struct seen {
     const void *at; /* [rows][ld], NULL: nothing */
     numeric type;   /* NUMERIC_F32: float */
     int h, w, channels, ld;
-    int group, pitch; /* channels lie in groups of `group`, `pitch` apart */
-    bool positions;   /* in the order of float_position */
+    int group, pitch;  /* channels lie in groups of `group`, `pitch` apart */
+    bool positions;    /* in the order of float_position */
+    float split_scale; /* not 0: as split.cuh says, times this */
 } seen;
 
 typedef struct step {

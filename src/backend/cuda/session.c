@@ -114,7 +114,7 @@ static segrt_status session_open(void **state, const network *net, const backend
     if (!status)
         status = session_check(s, cudaMemsetAsync(s->counters, 0, PLAN_COUNTERS * sizeof(unsigned), s->stream), "clearing counters", error);
     if (!status)
-        status = packed_open(&s->weights, net, s->type, s->fused, s->stream, error);
+        status = packed_open(&s->weights, net, s->type, s->fused, s->on.major == 9, s->stream, error);
     if (status) {
         session_close(s);
         return status;

@@ -37,8 +37,10 @@ static segrt_status fetch(cuda_session *s, const seen *what, int n, float **out,
     for (size_t r = 0; !status && r < rows; r++)
         for (int c = 0; c < what->channels; c++) {
             const int in = c % what->group, place = what->positions ? (in & ~7) | ((in & 1) << 2) | ((in & 7) >> 1) : in;
+            const size_t at = r * (size_t)what->ld + (size_t)(c / what->group * what->pitch + place), high = at / 16 * 32 + at % 16;
             made[r * (size_t)what->channels + (size_t)c] =
-                widen(raw, what->type, r * (size_t)what->ld + (size_t)(c / what->group * what->pitch + place));
+                what->split_scale > 0 ? (widen(raw, NUMERIC_F16, high) + widen(raw, NUMERIC_F16, high + 16)) / what->split_scale
+                                      : widen(raw, what->type, at);
         }
     memory_free(raw);
     if (status) {

@@ -1,0 +1,19 @@
+/* gemm_split: products of operands that are sums of two halves, see gemm_split.cuh. */
+#ifndef SEGRT_CUDA_GEMM_SPLIT_H
+#define SEGRT_CUDA_GEMM_SPLIT_H
+
+#include "backend/cuda/kernels.h"
+
+/* Whether the rows of a tile of a gathered product are a box of the tensor, `elements` neighbours at a time. */
+bool gemm_boxes(const gemm_args *args, int bm, int elements);
+/* Sets tile, splits, together and stages. */
+void gemm_split_choose(gemm_args *args, int processors);
+cudaError_t gemm_split_launch(const gemm_args *args, numeric type, const launch *how);
+cudaError_t gemm_split_launch_f32(const gemm_args *args, const launch *how);
+cudaError_t gemm_split_launch_tf32(const gemm_args *args, const launch *how);
+enum { SPLIT_ROUNDS = 3 }; /* of sums that blocks of a row exchange: at most a patch's */
+/* Shared memory for them. */
+constexpr int split_rows_bytes(int bm, int across) { return across > 1 ? SPLIT_ROUNDS * across * bm * 4 : 0; }
+const char *gemm_split_name(const gemm_args *args);
+
+#endif

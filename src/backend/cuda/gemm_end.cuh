@@ -136,12 +136,26 @@ __device__ __forceinline__ void end_last(const gemm_args &p, const float (&sum)[
     finish_any<N>(p, m0, min(BM, p.m - m0), in_place);
 }
 
+/* The tile as finish_alone and finish_tile read it: float [BM][BN + 4]. */
+template <int BN, int LEFT, int RIGHT> __device__ __forceinline__ void put_sums(float *tile, const float (&sum)[LEFT][RIGHT][4], int wm, int wn)
+{
+    constexpr int PITCH = BN + 4;
+    const int lane = threadIdx.x & 31, row_in = lane >> 2, column_in = (lane & 3) * 2;
+#pragma unroll
+    for (int i = 0; i < LEFT; i++)
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+#pragma unroll
+            for (int j = 0; j < RIGHT; j++)
+                *(float2 *)(tile + (wm + i * 16 + row_in + half * 8) * PITCH + wn + j * 8 + column_in) = make_float2(sum[i][j][2 * half], sum[i][j][2 * half + 1]);
+}
+
 /* Shared memory is free. */
 template <numeric N, int BM, int BN, int THREADS, int LEFT, int RIGHT>
 __device__ __forceinline__ void end_block(const gemm_args &p, const float (&sum)[LEFT][RIGHT][4], const end_needs<BM, BN, THREADS> &needs, const void *more,
                                           unsigned char *shared, int wm, int wn)
 {
-    const int lane = threadIdx.x & 31, m0 = blockIdx.y * BM, n0 = blockIdx.x * BN, row_in = lane >> 2, column_in = (lane & 3) * 2;
+    const int m0 = blockIdx.y * BM, n0 = blockIdx.x * BN;
     if (p.end == GEMM_STORE) {
         end_store<N, BM, BN, THREADS>(p, sum, (const float *)more, shared, wm, wn);
         return;
@@ -155,18 +169,10 @@ __device__ __forceinline__ void end_block(const gemm_args &p, const float (&sum)
         end_last<N, BM, BN>(p, sum, wm, wn);
         return;
     }
-    constexpr int PITCH = BN + 4;
-    float *const tile = (float *)shared;
-#pragma unroll
-    for (int i = 0; i < LEFT; i++)
-#pragma unroll
-        for (int half = 0; half < 2; half++)
-#pragma unroll
-            for (int j = 0; j < RIGHT; j++)
-                *(float2 *)(tile + (wm + i * 16 + row_in + half * 8) * PITCH + wn + j * 8 + column_in) = make_float2(sum[i][j][2 * half], sum[i][j][2 * half + 1]);
+    put_sums<BN>((float *)shared, sum, wm, wn);
     if (alone) {
         __syncthreads();
-        finish_alone<N, BM, BN, THREADS>(p, tile, needs.before, needs.kept, needs.vectors, (const int *)more, m0);
+        finish_alone<N, BM, BN, THREADS>(p, (const float *)shared, needs.before, needs.kept, needs.vectors, (const int *)more, m0);
     } else {
         finish_tile<N, BM, BN, THREADS>(p, shared, needs.before, needs.kept, needs.vectors, (const int *)more, m0, n0);
     }

@@ -7,6 +7,8 @@
 #ifndef SEGRT_CUDA_GEMM_SPLIT_CUH
 #define SEGRT_CUDA_GEMM_SPLIT_CUH
 
+#include <type_traits>
+
 #include "backend/cuda/bulk.cuh"
 #include "backend/cuda/gemm_end.cuh"
 #include "backend/cuda/gemm_split.h"
@@ -23,6 +25,11 @@ enum split_end { SPLIT_STORE, SPLIT_KEYS, SPLIT_ROWS, SPLIT_PARTS };
 
 struct split_maps {
     CUtensorMap left, right;
+};
+
+/* Where an end has needs of its own, or none: end_needs otherwise. */
+struct no_needs {
+    __device__ __forceinline__ no_needs(const gemm_args &, void *, int, int) {}
 };
 
 constexpr int SPLIT_SLICE = SLICE / 4, SPLIT_STEPS = SPLIT_SLICE / SPLIT_GROUP; /* numbers of a slice, and steps */
@@ -167,7 +174,7 @@ __global__ void __launch_bounds__(THREADS, BM * BN == 128 * 128 ? 1 : BM * BN ==
         for (int s = 0; s < stages && s < count; s++) /* weights do not depend on the kernel before */
             ask_right(s, s);
     }
-    end_needs<BM, BN, THREADS, END == SPLIT_PARTS ? END_CLUSTER : END_KEYS> needs(p, more, m0, n0);
+    const std::conditional_t<END == SPLIT_PARTS, end_needs<BM, BN, THREADS>, no_needs> needs(p, more, m0, n0);
     const split_rows<BM, RIGHT> finish(p, done + MOST_STAGES * 8, wm);
     if (END == SPLIT_ROWS && gridDim.x > 1) /* peers are told of sums from where all have arrived */
         asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
@@ -261,13 +268,15 @@ __global__ void __launch_bounds__(THREADS, BM * BN == 128 * 128 ? 1 : BM * BN ==
         finish.template end<N>(sum[0]);
     } else if constexpr (END == SPLIT_KEYS) {
         if (p.end == GEMM_FLOAT)
-            end_columns<N, BM, BN>(p, sum, false, wm, 0);
+            end_columns<N>(p, sum, false, m0 + wm, n0);
         else
             end_split_keys<BM, BN>(p, sum, wm);
     } else {
         __syncthreads();
-        end_block<N, BM, BN, THREADS, END_CLUSTER>(p, sum, needs, more, shared, wm, 0);
+        put_sums<BN>((float *)shared, sum, wm, 0);
+        finish_tile<N, BM, BN, THREADS>(p, shared, needs.before, needs.kept, needs.vectors, (const int *)more, m0, n0);
     }
+#endif
 }
 
 /* ------------------------------------------------------------------------------------------ launch */

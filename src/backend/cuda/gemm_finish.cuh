@@ -230,7 +230,7 @@ template <int BM, int BN, int THREADS, finish_kind KIND> struct finish {
                     *(float2 *)(x + half * 8 * p.ldo + j * 8) = make_float2(sum[j][2 * half], sum[j][2 * half + 1]);
     }
 
-    /* f(j, half): the pair of a row that becomes out.  16 bits: neighbouring threads exchange halves of two tiles, so that put(half,
+    /* f(j, half): the pair of a row that becomes out.  Neighbouring threads exchange halves of two tiles, so that put(half,
      * column, v, inside) gets four numbers from `column` on, and what four threads put is a whole sector of 32 bytes. */
     template <numeric N, typename F, typename P> __device__ __forceinline__ void put_out(F f, P put) const
     {
@@ -241,18 +241,10 @@ template <int BM, int BN, int THREADS, finish_kind KIND> struct finish {
             for (int j = 0; j < RIGHT; j += 2) {
                 const float2 v = f(j, half), w = f(j + 1, half);
                 const pair<N> low = narrow2<N>(v.x, v.y), high = narrow2<N>(w.x, w.y);
-                if constexpr (is_float<N>) {
-                    storage_t<N> *to = (storage_t<N> *)p.out + (size_t)(row + half * 8) * p.ldo + column + j * 8;
-                    if (stored(j, half))
-                        *(pair<N> *)to = low;
-                    if (stored(j + 1, half))
-                        *(pair<N> *)(to + 8) = high;
-                } else {
-                    const uint32_t got = __shfl_xor_sync(0xffffffffu, odd ? low.bits : high.bits, 1);
-                    const int own = odd ? j + 1 : j;
-                    if (own < each)
-                        put(half, column + j * 8 + (odd ? 6 : 0), odd ? make_uint2(got, high.bits) : make_uint2(low.bits, got), stored(own, half));
-                }
+                const uint32_t got = __shfl_xor_sync(0xffffffffu, odd ? low.bits : high.bits, 1);
+                const int own = odd ? j + 1 : j;
+                if (own < each)
+                    put(half, column + j * 8 + (odd ? 6 : 0), odd ? make_uint2(got, high.bits) : make_uint2(low.bits, got), stored(own, half));
             }
     }
 

@@ -93,43 +93,43 @@ template <numeric N> __device__ __forceinline__ void wide_multiply_across(float 
         WGMMA_N64("bf16", "1");
 }
 
-/* Both operands in shared memory; `left` holds 64 rows.  16 bits: a step of 16; tf32: of 8. */
-#define WGMMA_BOTH_N32(SHAPE, TYPES, ENDING)                                                                                                        \
+/* Both operands in shared memory; `left` holds 64 rows. */
+#define WGMMA_BOTH_N32(TYPE)                                                                                                                        \
     WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\n"                                                                                              \
-          "wgmma.mma_async.sync.aligned.m64n32" SHAPE ".f32." TYPES " "                                                                             \
+          "wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " "                                                                             \
           "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, "                                                                               \
-          "%16, %17, p, 1, 1" ENDING ";\n}\n"                                                                                                       \
+          "%16, %17, p, 1, 1, 0, 0;\n}\n"                                                                                                       \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3)                                                                          \
           : "l"(left), "l"(right), "r"((int)add))
 
-#define WGMMA_BOTH_N64(SHAPE, TYPES, ENDING)                                                                                                        \
+#define WGMMA_BOTH_N64(TYPE)                                                                                                                        \
     WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"                                                                                              \
-          "wgmma.mma_async.sync.aligned.m64n64" SHAPE ".f32." TYPES " "                                                                             \
+          "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " "                                                                             \
           "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"                                                 \
           "%24,%25,%26,%27,%28,%29,%30,%31}, "                                                                                                      \
-          "%32, %33, p, 1, 1" ENDING ";\n}\n"                                                                                                       \
+          "%32, %33, p, 1, 1, 0, 0;\n}\n"                                                                                                       \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3), WGMMA_C8(c, 4), WGMMA_C8(c, 5), WGMMA_C8(c, 6), WGMMA_C8(c, 7)          \
           : "l"(left), "l"(right), "r"((int)add))
 
-#define WGMMA_BOTH_N128(SHAPE, TYPES, ENDING)                                                                                                       \
+#define WGMMA_BOTH_N128(TYPE)                                                                                                                       \
     WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"                                                                                              \
-          "wgmma.mma_async.sync.aligned.m64n128" SHAPE ".f32." TYPES " "                                                                            \
+          "wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " "                                                                            \
           "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"                                                 \
           "%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                        \
           "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, "                                                                      \
-          "%64, %65, p, 1, 1" ENDING ";\n}\n"                                                                                                       \
+          "%64, %65, p, 1, 1, 0, 0;\n}\n"                                                                                                       \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3), WGMMA_C8(c, 4), WGMMA_C8(c, 5), WGMMA_C8(c, 6), WGMMA_C8(c, 7),         \
             WGMMA_C8(c, 8), WGMMA_C8(c, 9), WGMMA_C8(c, 10), WGMMA_C8(c, 11), WGMMA_C8(c, 12), WGMMA_C8(c, 13), WGMMA_C8(c, 14), WGMMA_C8(c, 15)    \
           : "l"(left), "l"(right), "r"((int)add))
 
-#define WGMMA_BOTH_N160(SHAPE, TYPES, ENDING)                                                                                                      \
+#define WGMMA_BOTH_N160(TYPE)                                                                                                                       \
     WGMMA("{\n.reg .pred p;\nsetp.ne.b32 p, %82, 0;\n"                                                                                             \
-          "wgmma.mma_async.sync.aligned.m64n160" SHAPE ".f32." TYPES " "                                                                           \
+          "wgmma.mma_async.sync.aligned.m64n160k16.f32." TYPE "." TYPE " "                                                                           \
           "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"                                                \
           "%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                                       \
           "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,"                                       \
           "%72,%73,%74,%75,%76,%77,%78,%79}, "                                                                                                     \
-          "%80, %81, p, 1, 1" ENDING ";\n}\n"                                                                                                      \
+          "%80, %81, p, 1, 1, 0, 0;\n}\n"                                                                                                      \
           : WGMMA_C8(c, 0), WGMMA_C8(c, 1), WGMMA_C8(c, 2), WGMMA_C8(c, 3), WGMMA_C8(c, 4), WGMMA_C8(c, 5), WGMMA_C8(c, 6), WGMMA_C8(c, 7),        \
             WGMMA_C8(c, 8), WGMMA_C8(c, 9), WGMMA_C8(c, 10), WGMMA_C8(c, 11), WGMMA_C8(c, 12), WGMMA_C8(c, 13), WGMMA_C8(c, 14), WGMMA_C8(c, 15),  \
             WGMMA_C8(c, 16), WGMMA_C8(c, 17), WGMMA_C8(c, 18), WGMMA_C8(c, 19)                                                                     \
@@ -138,31 +138,23 @@ template <numeric N> __device__ __forceinline__ void wide_multiply_across(float 
 /* c (+)= left right^T, 64 rows, 8 TILES columns, one step of k. */
 template <numeric N, int TILES> __device__ __forceinline__ void wide_multiply_both(float (&c)[TILES][4], uint64_t left, uint64_t right, bool add = true)
 {
-    static_assert(TILES == 4 || TILES == 8 || TILES == 16 || TILES == 20, "32, 64, 128 or 160 columns");
+    static_assert((TILES == 4 || TILES == 8 || TILES == 16 || TILES == 20) && (N == NUMERIC_F16 || N == NUMERIC_BF16), "32, 64, 128 or 160 columns");
     if constexpr (TILES == 4 && N == NUMERIC_F16)
-        WGMMA_BOTH_N32("k16", "f16.f16", ", 0, 0");
+        WGMMA_BOTH_N32("f16");
     else if constexpr (TILES == 4 && N == NUMERIC_BF16)
-        WGMMA_BOTH_N32("k16", "bf16.bf16", ", 0, 0");
-    else if constexpr (TILES == 4)
-        WGMMA_BOTH_N32("k8", "tf32.tf32", "");
+        WGMMA_BOTH_N32("bf16");
     else if constexpr (TILES == 8 && N == NUMERIC_F16)
-        WGMMA_BOTH_N64("k16", "f16.f16", ", 0, 0");
+        WGMMA_BOTH_N64("f16");
     else if constexpr (TILES == 8 && N == NUMERIC_BF16)
-        WGMMA_BOTH_N64("k16", "bf16.bf16", ", 0, 0");
-    else if constexpr (TILES == 8)
-        WGMMA_BOTH_N64("k8", "tf32.tf32", "");
+        WGMMA_BOTH_N64("bf16");
     else if constexpr (TILES == 16 && N == NUMERIC_F16)
-        WGMMA_BOTH_N128("k16", "f16.f16", ", 0, 0");
+        WGMMA_BOTH_N128("f16");
     else if constexpr (TILES == 16 && N == NUMERIC_BF16)
-        WGMMA_BOTH_N128("k16", "bf16.bf16", ", 0, 0");
-    else if constexpr (TILES == 16)
-        WGMMA_BOTH_N128("k8", "tf32.tf32", "");
+        WGMMA_BOTH_N128("bf16");
     else if constexpr (N == NUMERIC_F16)
-        WGMMA_BOTH_N160("k16", "f16.f16", ", 0, 0");
-    else if constexpr (N == NUMERIC_BF16)
-        WGMMA_BOTH_N160("k16", "bf16.bf16", ", 0, 0");
+        WGMMA_BOTH_N160("f16");
     else
-        WGMMA_BOTH_N160("k8", "tf32.tf32", "");
+        WGMMA_BOTH_N160("bf16");
 }
 
 #endif

@@ -207,6 +207,42 @@ __device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O
     }
 }
 
+/* Two groups of four warps that had half of the keys each: their sums by their maxima, through shared memory, which is free.  Group 0 has
+ * them then, and group 1 is told (false) that it has nothing to do. */
+template <int O_TILES>
+__device__ __forceinline__ bool join_groups(unsigned char *shared, int group, float (&out)[O_TILES][4], float (&total)[2], const float (&maximum)[2])
+{
+    float *const other = (float *)shared + (threadIdx.x & 127);
+    __syncthreads();
+    if (group == 1) {
+#pragma unroll
+        for (int j = 0; j < O_TILES; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                other[(j * 4 + e) * 128] = out[j][e];
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            other[(O_TILES * 4 + h) * 128] = total[h];
+            other[(O_TILES * 4 + 2 + h) * 128] = maximum[h];
+        }
+    }
+    __syncthreads();
+    if (group == 1)
+        return false;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const float there = other[(O_TILES * 4 + 2 + h) * 128], higher = fmaxf(maximum[h], there);
+        const float mine = exp2_fast(maximum[h] - higher), its = exp2_fast(there - higher);
+        total[h] = total[h] * mine + other[(O_TILES * 4 + h) * 128] * its;
+#pragma unroll
+        for (int j = 0; j < O_TILES; j++)
+#pragma unroll
+            for (int e = 2 * h; e < 2 * h + 2; e++)
+                out[j][e] = out[j][e] * mine + other[(j * 4 + e) * 128] * its;
+    }
+    return true;
+}
+
 /* Results over their sums: to `out`, or (one head) onto x and its norm to `out`. */
 template <numeric N, int D, int MT>
 __device__ __forceinline__ void store_result(const attend_args &p, float (&out)[MT][D / 8][4], const float (&total)[MT][2], int row0, int rows)

@@ -307,36 +307,9 @@ __global__ void __launch_bounds__(ROW_GROUPS *KEY_GROUPS * 128, split_ring<N, D,
     }
     start_next();
 
-    if constexpr (KEY_GROUPS == 2) { /* both groups' sums, by their maxima */
-        float *const other = (float *)shared + (tid & 127);
-        __syncthreads();
-        if (group == 1) {
-#pragma unroll
-            for (int j = 0; j < O_TILES; j++)
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-                    other[(j * 4 + e) * 128] = out[0][j][e];
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                other[(O_TILES * 4 + h) * 128] = total[0][h];
-                other[(O_TILES * 4 + 2 + h) * 128] = maximum[h];
-            }
-        }
-        __syncthreads();
-        if (group == 1)
+    if constexpr (KEY_GROUPS == 2)
+        if (!join_groups(shared, group, out[0], total[0], maximum))
             return;
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const float there = other[(O_TILES * 4 + 2 + h) * 128], higher = fmaxf(maximum[h], there);
-            const float mine = exp2_fast(maximum[h] - higher), its = exp2_fast(there - higher);
-            total[0][h] = total[0][h] * mine + other[(O_TILES * 4 + h) * 128] * its;
-#pragma unroll
-            for (int j = 0; j < O_TILES; j++)
-#pragma unroll
-                for (int e = 2 * h; e < 2 * h + 2; e++)
-                    out[0][j][e] = out[0][j][e] * mine + other[(j * 4 + e) * 128] * its;
-        }
-    }
     const float back = 1.0f / p.value_scale; /* a power of two */
 #pragma unroll
     for (int j = 0; j < O_TILES; j++)
@@ -358,14 +331,7 @@ template <int D> cudaError_t describe_split(attend_split_maps *maps, const atten
     const bulk_tensor w = {.at = p.weight, .rank = 2, .size = {p.ldw, p.heads * D}, .stride = {0, 4 * (int64_t)p.ldw}, .box = {32, D}};
     const bulk_tensor k = {.at = p.keys, .rank = 3, .size = {p.ldk, p.nkeys, p.images}, .stride = {0, ldk, ldk * p.nkeys}, .box = {32, SPLIT_KEYS, 1}};
     const bulk_tensor v = {.at = p.values, .rank = 3, .size = {keys, p.ldk, p.images}, .stride = {0, pitch, pitch * p.ldk}, .box = {32, D, 1}};
-    cudaError_t status = bulk_describe(&maps->rows, NUMERIC_F32, &q);
-    if (status == cudaSuccess && p.weight)
-        status = bulk_describe(&maps->weight, NUMERIC_F32, &w);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps->keys, NUMERIC_F32, &k);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps->values, NUMERIC_F32, &v);
-    return status;
+    return bulk_describe({{&maps->rows, NUMERIC_F32, &q}, {&maps->weight, NUMERIC_F32, &w}, {&maps->keys, NUMERIC_F32, &k}, {&maps->values, NUMERIC_F32, &v}});
 }
 
 template <numeric N, int D, int ROW_GROUPS, int KEY_GROUPS> cudaError_t launch_split_groups(const attend_args &p, const launch *how)

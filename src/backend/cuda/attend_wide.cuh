@@ -258,36 +258,9 @@ __global__ void __launch_bounds__(ROW_GROUPS *KEY_GROUPS * 128, 4 / (ROW_GROUPS 
     wide_wait<0>();
     start_next();
 
-    if constexpr (KEY_GROUPS == 2) { /* both groups' sums, by their maxima */
-        float *const other = (float *)shared + (tid & 127);
-        __syncthreads();
-        if (group == 1) {
-#pragma unroll
-            for (int j = 0; j < O_TILES; j++)
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-                    other[(j * 4 + e) * 128] = out[0][j][e];
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                other[(O_TILES * 4 + h) * 128] = total[0][h];
-                other[(O_TILES * 4 + 2 + h) * 128] = maximum[h];
-            }
-        }
-        __syncthreads();
-        if (group == 1)
+    if constexpr (KEY_GROUPS == 2)
+        if (!join_groups(shared, group, out[0], total[0], maximum))
             return;
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const float there = other[(O_TILES * 4 + 2 + h) * 128], higher = fmaxf(maximum[h], there);
-            const float mine = exp2_fast(maximum[h] - higher), its = exp2_fast(there - higher);
-            total[0][h] = total[0][h] * mine + other[(O_TILES * 4 + h) * 128] * its;
-#pragma unroll
-            for (int j = 0; j < O_TILES; j++)
-#pragma unroll
-                for (int e = 2 * h; e < 2 * h + 2; e++)
-                    out[0][j][e] = out[0][j][e] * mine + other[(j * 4 + e) * 128] * its;
-        }
-    }
     store_result<N, D, 1>(p, out, total, row0, min(ROWS, p.tokens - row0));
 #endif
 }
@@ -302,14 +275,7 @@ template <int D> cudaError_t describe(attend_maps *maps, const attend_args &p, n
     const bulk_tensor w = {.at = p.weight, .rank = 2, .size = {p.ldw, p.heads * D}, .stride = {0, 2 * (int64_t)p.ldw}, .box = {64, D}};
     const bulk_tensor k = {.at = p.keys, .rank = 3, .size = {p.ldk, p.nkeys, p.images}, .stride = {0, ldk, ldk * p.nkeys}, .box = {D, WIDE_KEYS, 1}};
     const bulk_tensor v = {.at = p.values, .rank = 3, .size = {p.nkeys, p.ldk, p.images}, .stride = {0, pitch, pitch * p.ldk}, .box = {WIDE_KEYS, D, 1}};
-    cudaError_t status = bulk_describe(&maps->rows, type, &q);
-    if (status == cudaSuccess && p.weight)
-        status = bulk_describe(&maps->weight, type, &w);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps->keys, type, &k);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps->values, type, &v);
-    return status;
+    return bulk_describe({{&maps->rows, type, &q}, {&maps->weight, type, &w}, {&maps->keys, type, &k}, {&maps->values, type, &v}});
 }
 
 template <numeric N, int D, int ROW_GROUPS, int KEY_GROUPS> cudaError_t launch_groups(const attend_args &p, const launch *how)

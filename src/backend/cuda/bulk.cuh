@@ -5,8 +5,28 @@
 #ifndef SEGRT_CUDA_BULK_CUH
 #define SEGRT_CUDA_BULK_CUH
 
+#include <initializer_list>
+
 #include "backend/cuda/bulk.h"
 #include "backend/cuda/wgmma.cuh"
+
+/* One of a kernel's tensors. */
+struct bulk_described {
+    CUtensorMap *map;
+    numeric type;
+    const bulk_tensor *tensor;
+};
+
+/* All that have an address, until one fails. */
+inline cudaError_t bulk_describe(std::initializer_list<bulk_described> all)
+{
+    for (const bulk_described &one : all) {
+        const cudaError_t status = one.tensor->at ? bulk_describe(one.map, one.type, one.tensor) : cudaSuccess;
+        if (status != cudaSuccess)
+            return status;
+    }
+    return cudaSuccess;
+}
 
 __device__ __forceinline__ void barrier_begin(uint32_t barrier, int arrivals) { WGMMA("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory"); }
 

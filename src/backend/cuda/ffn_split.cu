@@ -173,13 +173,7 @@ template <numeric N, int COLUMNS> cudaError_t launch_columns(const ffn_args &p, 
     const bulk_tensor taps = {.at = p.taps, .rank = 2, .size = {p.hidden, 9}, .stride = {0, row}, .box = {CHANNELS, 9}, .plain = true};
     const bulk_tensor bias = {.at = p.tap_bias, .rank = 2, .size = {p.hidden, 1}, .stride = {0, row}, .box = {CHANNELS, 1}, .plain = true};
     const bulk_tensor weight = {.at = p.weight, .rank = 2, .size = {p.ldw, p.width}, .stride = {0, 4 * (int64_t)p.ldw}, .box = {CHANNELS, COLUMNS}};
-    cudaError_t status = bulk_describe(&maps.z, NUMERIC_F32, &z);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.taps, NUMERIC_F32, &taps);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.bias, NUMERIC_F32, &bias);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.weight, NUMERIC_F32, &weight);
+    const cudaError_t status = bulk_describe({{&maps.z, NUMERIC_F32, &z}, {&maps.taps, NUMERIC_F32, &taps}, {&maps.bias, NUMERIC_F32, &bias}, {&maps.weight, NUMERIC_F32, &weight}});
     const dim3 grid((p.w + TILE_W - 1) / TILE_W, (p.h + TILE_H - 1) / TILE_H, p.images);
     return status == cudaSuccess ? start(ffn_split<N, COLUMNS>, grid, THREADS, ffn_ring<COLUMNS>::BYTES, how, p, maps) : status;
 }

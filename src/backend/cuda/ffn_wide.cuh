@@ -254,15 +254,7 @@ template <numeric N, int WIDTH, int THREADS> cudaError_t launch_wide(const ffn_a
                                 .stride = {0, column, 4 * column, 2 * column, 16 * column},
                                 .box = {CHUNK, 2, 4, 2, WIDTH / 16}};
     ffn_maps maps = {};
-    cudaError_t status = bulk_describe(&maps.rows, N, &rows);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.first, N, &first);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.taps, NUMERIC_F32, &tap);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.tap_bias, NUMERIC_F32, &bias);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.second, N, &second);
+    const cudaError_t status = bulk_describe({{&maps.rows, N, &rows}, {&maps.first, N, &first}, {&maps.taps, NUMERIC_F32, &tap}, {&maps.tap_bias, NUMERIC_F32, &bias}, {&maps.second, N, &second}});
     return status == cudaSuccess ? start(ffn_wide<N, WIDTH, THREADS>, grid, THREADS, ffn_places<WIDTH>::BYTES, how, p, maps) : status;
 }
 

@@ -165,8 +165,7 @@ template <numeric N, int BM, int BN> cudaError_t describe_operands(const gemm_ar
         left.step[1] = 1;
     }
     const bulk_tensor right = {.at = p.w, .rank = 2, .size = {p.ldw, p.n}, .stride = {0, (int64_t)p.ldw * ELEMENT}, .box = {WIDE, BN}};
-    const cudaError_t status = bulk_describe(&maps->left, N, &left);
-    return status == cudaSuccess ? bulk_describe(&maps->right, N, &right) : status;
+    return bulk_describe({{&maps->left, N, &left}, {&maps->right, N, &right}});
 }
 
 template <numeric N, int BM, int BN, int THREADS> cudaError_t launch_bulk(const gemm_args &p, const launch *how)

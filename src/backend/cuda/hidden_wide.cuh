@@ -205,15 +205,7 @@ template <numeric N, int ROWS> cudaError_t launch_hidden(const depthwise_args &p
     const bulk_tensor out = {
         .at = p.out, .rank = 4, .size = {p.width, p.w, p.h, p.images}, .stride = {0, made, made * p.w, made * p.w * p.h}, .box = {CHUNK, TILE_W, ROWS, 1}};
     hidden_maps maps = {};
-    cudaError_t status = bulk_describe(&maps.rows, N, &rows);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.first, N, &first);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.taps, NUMERIC_F32, &tap);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.bias, NUMERIC_F32, &bias);
-    if (status == cudaSuccess)
-        status = bulk_describe(&maps.out, N, &out);
+    const cudaError_t status = bulk_describe({{&maps.rows, N, &rows}, {&maps.first, N, &first}, {&maps.taps, NUMERIC_F32, &tap}, {&maps.bias, NUMERIC_F32, &bias}, {&maps.out, N, &out}});
     if (status != cudaSuccess)
         return status;
     /* A block a multiprocessor, each with as many chunks as that leaves it. */

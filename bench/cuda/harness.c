@@ -271,15 +271,22 @@ static void time_model(const char *name, network *net, shape_row shape, int p, F
     cuda_backend_table.close(state);
 }
 
+/* PRECISIONS: there is none of that name. */
+static int precision_row(const char *name)
+{
+    int p = 0;
+    while (p < PRECISIONS && strcmp(name, precisions[p].name))
+        p++;
+    return p;
+}
+
 static void time_one(int size, shape_row shape, const char *precision, FILE *csv)
 {
     segrt_error error = {0};
     const random_model wanted = published(size, 19);
     char name[8];
     network *net = NULL;
-    int p = 0;
-    while (p < PRECISIONS && strcmp(precision, precisions[p].name))
-        p++;
+    const int p = precision_row(precision);
     snprintf(name, sizeof name, "b%d", size);
     segrt_model *model = p < PRECISIONS ? random_model_open(&wanted) : NULL;
     if (!model || network_fold(&net, model, NETWORK_F32, &error))
@@ -334,9 +341,7 @@ static int one(int size, shape_row shape, const char *precision)
     float times[MOST];
     network *net = NULL;
     void *state = NULL;
-    int p = 0;
-    while (p < PRECISIONS && strcmp(precision, precisions[p].name))
-        p++;
+    const int p = precision_row(precision);
     segrt_model *model = p < PRECISIONS ? random_model_open(&wanted) : NULL;
     if (!model || !picture || !labels)
         die("one: a precision is fp32, tf32, fp16 or bf16", &error);

@@ -3,6 +3,8 @@
 #ifndef SEGRT_CUDA_ATTEND_PARTS_CUH
 #define SEGRT_CUDA_ATTEND_PARTS_CUH
 
+#include <type_traits>
+
 #include "backend/cuda/numeric.cuh"
 
 namespace {
@@ -163,12 +165,11 @@ __device__ __forceinline__ void load_query(fragment<N, 4> (&query)[MT][D * (int)
     __syncthreads(); /* the ring is free */
 }
 
-/* A tile's scores become weights; what the row has seen so far is rescaled where its maximum grew by more than SLACK
- * (`before_rescale` first makes it safe to touch). */
-template <numeric N, int S_TILES, int O_TILES, typename F>
-__device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O_TILES][4], float (&maximum)[2], float (&total)[2], F before_rescale)
+/* Of a thread's two rows. */
+template <int S_TILES> __device__ __forceinline__ void largest_scores(const float (&score)[S_TILES][4], float (&top)[2])
 {
-    float top[2] = {score[0][0], score[0][2]};
+    top[0] = score[0][0];
+    top[1] = score[0][2];
 #pragma unroll
     for (int j = 0; j < S_TILES; j++) {
         top[0] = fmaxf(top[0], fmaxf(score[j][0], score[j][1]));
@@ -179,6 +180,15 @@ __device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O
         top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 1));
         top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 2));
     }
+}
+
+/* A tile's scores become weights; what the row has seen so far is rescaled where its maximum grew by more than SLACK
+ * (`before_rescale` first makes it safe to touch). */
+template <numeric N, int S_TILES, int O_TILES, typename F>
+__device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O_TILES][4], float (&maximum)[2], float (&total)[2], F before_rescale)
+{
+    float top[2];
+    largest_scores(score, top);
     const bool grown = __any_sync(0xffffffffu, top[0] > maximum[0] + SLACK || top[1] > maximum[1] + SLACK);
     float factor[2] = {1, 1};
     if (grown) {
@@ -206,6 +216,20 @@ __device__ __forceinline__ void weigh(float (&score)[S_TILES][4], float (&out)[O
                 out[j][e] *= factor[e >> 1];
     }
 }
+
+/* Calls `f` with a head's width, groups of warps with rows of their own and groups that share keys out, as compile-time constants. */
+template <int VALUE> using constant = std::integral_constant<int, VALUE>;
+
+template <int D, typename F> cudaError_t by_groups(const attend_args &p, F f)
+{
+    if (p.row_groups == 2)
+        return f(constant<D>(), constant<2>(), constant<1>());
+    if (p.key_groups == 2)
+        return f(constant<D>(), constant<1>(), constant<2>());
+    return f(constant<D>(), constant<1>(), constant<1>());
+}
+
+template <typename F> cudaError_t by_head_and_groups(const attend_args &p, F f) { return p.head == 64 ? by_groups<64>(p, f) : by_groups<32>(p, f); }
 
 /* Two groups of four warps that had half of the keys each: their sums by their maxima, through shared memory, which is free.  Group 0 has
  * them then, and group 1 is told (false) that it has nothing to do. */

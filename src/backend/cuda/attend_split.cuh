@@ -232,17 +232,10 @@ __global__ void __launch_bounds__(ROW_GROUPS *KEY_GROUPS * 128, split_ring<N, D,
                     score[j][e] = QUERY ? score[j][e] + (e & 1 ? v.y : v.x) : score[j][e] * p.score_scale + (e & 1 ? v.y : v.x);
             }
         }
-        float top[2] = {score[0][0], score[0][2]}, factor[2] = {1, 1};
-#pragma unroll
-        for (int j = 0; j < S_TILES; j++) {
-            top[0] = fmaxf(top[0], fmaxf(score[j][0], score[j][1]));
-            top[1] = fmaxf(top[1], fmaxf(score[j][2], score[j][3]));
-        }
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 1));
-            top[h] = fmaxf(top[h], __shfl_xor_sync(0xffffffffu, top[h], 2)) * scale;
-        }
+        float top[2], factor[2] = {1, 1};
+        largest_scores(score, top);
+        top[0] *= scale;
+        top[1] *= scale;
         const bool grown = __any_sync(0xffffffffu, top[0] > maximum[0] + SLACK || top[1] > maximum[1] + SLACK);
         if (grown)
 #pragma unroll
@@ -347,18 +340,9 @@ template <numeric N, int D, int ROW_GROUPS, int KEY_GROUPS> cudaError_t launch_s
     return start(attend_split<N, D, ROW_GROUPS, KEY_GROUPS, false>, grid, threads, split_ring<N, D, ROW_GROUPS, KEY_GROUPS, false>::BYTES, how, p, maps);
 }
 
-template <numeric N, int D> cudaError_t launch_split_head(const attend_args &p, const launch *how)
-{
-    if (p.row_groups == 2)
-        return launch_split_groups<N, D, 2, 1>(p, how);
-    if (p.key_groups == 2)
-        return launch_split_groups<N, D, 1, 2>(p, how);
-    return launch_split_groups<N, D, 1, 1>(p, how);
-}
-
 template <numeric N> cudaError_t launch_attend_split(const attend_args &p, const launch *how)
 {
-    return p.head == 64 ? launch_split_head<N, 64>(p, how) : launch_split_head<N, 32>(p, how);
+    return by_head_and_groups(p, [&](auto head, auto rows, auto keys) { return launch_split_groups<N, head(), rows(), keys()>(p, how); });
 }
 
 } // namespace

@@ -291,18 +291,9 @@ template <numeric N, int D, int ROW_GROUPS, int KEY_GROUPS> cudaError_t launch_g
     return start(attend_wide<N, D, ROW_GROUPS, KEY_GROUPS, false>, grid, threads, wide_ring<D, ROW_GROUPS, KEY_GROUPS, false>::BYTES, how, p, maps);
 }
 
-template <numeric N, int D> cudaError_t launch_wide_head(const attend_args &p, const launch *how)
-{
-    if (p.row_groups == 2)
-        return launch_groups<N, D, 2, 1>(p, how);
-    if (p.key_groups == 2)
-        return launch_groups<N, D, 1, 2>(p, how);
-    return launch_groups<N, D, 1, 1>(p, how);
-}
-
 template <numeric N> cudaError_t launch_wide(const attend_args &p, const launch *how)
 {
-    return p.head == 64 ? launch_wide_head<N, 64>(p, how) : launch_wide_head<N, 32>(p, how);
+    return by_head_and_groups(p, [&](auto head, auto rows, auto keys) { return launch_groups<N, head(), rows(), keys()>(p, how); });
 }
 
 } // namespace

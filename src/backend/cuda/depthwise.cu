@@ -91,21 +91,10 @@ dim3 grid_of(const depthwise_args &p, int strip) { return dim3((p.width + 127) /
 
 template <numeric N, int STRIP> cudaError_t launch_strip(const depthwise_args &p, const launch *how) { return start(depthwise<N, STRIP>, grid_of(p, STRIP), 32 * WARPS, 0, how, p); }
 
-/* Rows of a strip: longer ones read less twice, shorter ones leave fewer multiprocessors idle at the end. */
 int choose_strip(const depthwise_args &p)
 {
     static const int strips[] = {8, 6, 5, 4, 2};
-    int best = strips[0];
-    long least = 0;
-    for (int strip : strips) {
-        const dim3 grid = grid_of(p, strip);
-        const long at_once = (long)AT_ONCE * p.processors, waves = ((long)grid.x * grid.y * grid.z + at_once - 1) / at_once, rows = waves * (strip + 3);
-        if (!least || rows < least) {
-            least = rows;
-            best = strip;
-        }
-    }
-    return best;
+    return choose_rows(strips, grid_of, p, AT_ONCE, 3);
 }
 
 } // namespace

@@ -67,20 +67,27 @@ template <numeric N, int ROWS> cudaError_t launch_wide(const depthwise_args &p, 
     return status == cudaSuccess ? start(depthwise_wide<N, ROWS>, wide_grid(p, ROWS), WIDE_THREADS, halo_place(ROWS) + 8, how, p, maps) : status;
 }
 
-/* Fewer rows where the blocks would leave many multiprocessors idle at the end. */
-template <numeric N> cudaError_t launch_wide_rows(const depthwise_args &p, const launch *how)
+/* Rows of a block: more are read less twice, fewer leave fewer multiprocessors idle at the end.  A block costs `extra` rows besides, and
+ * a multiprocessor has `at_once`. */
+template <int COUNT> int choose_rows(const int (&choices)[COUNT], dim3 (*grid_of)(const depthwise_args &, int), const depthwise_args &p, int at_once, int extra)
 {
-    static const int rows[] = {16, 8, 4};
-    int best = rows[0];
+    int best = choices[0];
     long least = 0;
-    for (int row : rows) {
-        const dim3 grid = wide_grid(p, row);
-        const long at_once = (long)WIDE_BLOCKS * p.processors, waves = ((long)grid.x * grid.y * grid.z + at_once - 1) / at_once, cost = waves * (row + 5);
+    for (int rows : choices) {
+        const dim3 grid = grid_of(p, rows);
+        const long places = (long)at_once * p.processors, waves = ((long)grid.x * grid.y * grid.z + places - 1) / places, cost = waves * (rows + extra);
         if (!least || cost < least) {
             least = cost;
-            best = row;
+            best = rows;
         }
     }
+    return best;
+}
+
+template <numeric N> cudaError_t launch_wide_rows(const depthwise_args &p, const launch *how)
+{
+    static const int choices[] = {16, 8, 4};
+    const int best = choose_rows(choices, wide_grid, p, WIDE_BLOCKS, 5);
     return best == 16 ? launch_wide<N, 16>(p, how) : best == 8 ? launch_wide<N, 8>(p, how) : launch_wide<N, 4>(p, how);
 }
 

@@ -29,19 +29,6 @@ constexpr int TILES = sizeof tiles / sizeof *tiles;
  * all, and of each 4096 sums of a tile. */
 constexpr double BULK_SHARE = 0.54, BULK_TRAFFIC = 0.189e-6, BULK_PATCH = 2.46, BULK_SPLIT = 0.62, BULK_PART = 0.84;
 
-/* Whether the copy engine can bring a tile's rows: they are a box of the tensor. */
-bool bulk_fits(const gemm_args &p, int bm, int elements)
-{
-    if (p.pitch)
-        return false;
-    if (!p.kernel)
-        return true;
-    const int across = p.out_w < bm ? p.out_w : bm, down = bm / across;
-    const bool box = p.out_w < bm ? bm % p.out_w == 0 : p.out_w % bm == 0, one = p.m == p.out_w * p.out_h || p.out_w * p.out_h % bm == 0;
-    const int together = in_rows(p) ? p.kernel * p.channels : p.channels, step = in_rows(p) ? 1 : p.stride;
-    return box && one && together % elements == 0 && p.lda == p.channels && p.stride <= BULK_STEP && across * step <= BULK_SIDE && down * p.stride <= BULK_SIDE;
-}
-
 /* A product in tiles of a kind, its k split over `splits` blocks. */
 struct layout_of {
     long across, blocks;
@@ -104,6 +91,15 @@ double bulk_cost(const gemm_args &p, const tile_row &t, const layout_of &l, int 
 
 } // namespace
 
+bool gemm_boxes(const gemm_args *args, int bm, int elements)
+{
+    const gemm_args &p = *args;
+    const int across = p.out_w < bm ? p.out_w : bm, down = bm / across;
+    const bool box = p.out_w < bm ? bm % p.out_w == 0 : p.out_w % bm == 0, one = p.m == p.out_w * p.out_h || p.out_w * p.out_h % bm == 0;
+    const int together = in_rows(p) ? p.kernel * p.channels : p.channels, step = in_rows(p) ? 1 : p.stride;
+    return box && one && together % elements == 0 && p.lda == p.channels && p.stride <= BULK_STEP && across * step <= BULK_SIDE && down * p.stride <= BULK_SIDE;
+}
+
 size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide)
 {
     if (args->split) {
@@ -121,7 +117,7 @@ size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters,
                 break;
             const layout_of l = lay_out(*args, tiles[t], splits, slices, clusters);
             const bool ends = args->end == GEMM_STORE || args->end == GEMM_KEYS || (args->end == GEMM_ROWS && (l.across * splits == 1 || l.together));
-            const int stages = args->wide && ends && bulk_fits(*args, tiles[t].bm, elements) ? bulk_ring(*args, tiles[t], l, splits, processors) : 0;
+            const int stages = args->wide && ends && !args->pitch && (!args->kernel || gemm_boxes(args, tiles[t].bm, elements)) ? bulk_ring(*args, tiles[t], l, splits, processors) : 0;
             if (!stages && !tiles[t].stages)
                 continue;
             const double cost =

@@ -41,15 +41,6 @@ double split_cost(const gemm_args &p, const split_tile &t, long across, int spli
 
 } // namespace
 
-bool gemm_boxes(const gemm_args *args, int bm, int elements)
-{
-    const gemm_args &p = *args;
-    const int across = p.out_w < bm ? p.out_w : bm, down = bm / across;
-    const bool box = p.out_w < bm ? bm % p.out_w == 0 : p.out_w % bm == 0, one = p.m == p.out_w * p.out_h || p.out_w * p.out_h % bm == 0;
-    const int together = in_rows(p) ? p.kernel * p.channels : p.channels, step = in_rows(p) ? 1 : p.stride;
-    return box && one && together % elements == 0 && p.lda == p.channels && p.stride <= BULK_STEP && across * step <= BULK_SIDE && down * p.stride <= BULK_SIDE;
-}
-
 void gemm_split_choose(gemm_args *args, int processors)
 {
     const int slices = (args->k * 4 + SLICE - 1) / SLICE;

@@ -4,8 +4,6 @@
 
 #include "backend/cuda/kernels.h"
 
-/* Whether the rows of a tile of a gathered product are a box of the tensor, `elements` neighbours at a time. */
-bool gemm_boxes(const gemm_args *args, int bm, int elements);
 /* Sets tile, splits, together and stages. */
 void gemm_split_choose(gemm_args *args, int processors);
 cudaError_t gemm_split_launch(const gemm_args *args, numeric type, const launch *how);

@@ -85,6 +85,8 @@ typedef struct gemm_args {
 size_t gemm_choose(gemm_args *args, numeric type, int processors, bool clusters, bool wide);
 /* Whether the first patch convolution can be made from the picture's bytes: args as for a product of gathered rows, and pitch. */
 bool gemm_takes_picture(const gemm_args *args, numeric type, bool wide);
+/* Whether the rows of a tile of a gathered product are boxes of the tensor that the copy engine takes, `elements` neighbours at a time. */
+bool gemm_boxes(const gemm_args *args, int bm, int elements);
 cudaError_t gemm_launch(const gemm_args *args, numeric type, const launch *how);
 cudaError_t gemm_launch_f16(const gemm_args *args, const launch *how);
 cudaError_t gemm_launch_bf16(const gemm_args *args, const launch *how);

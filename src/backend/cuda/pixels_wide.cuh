@@ -94,14 +94,7 @@ template <numeric N> __global__ void __launch_bounds__(pixels_places::THREADS, 2
             const int across = level == 1 ? 10 : level == 2 ? 6 : 4, first = level == 1 ? 0 : level == 2 ? at::LEVEL_2 : at::LEVEL_3;
             const tap ty = bilinear_tap(y, p.h[level], p.h[0]), tx = bilinear_tap(x, p.w[level], p.w[0]);
             const int top = bilinear_tap(y0, p.h[level], p.h[0]).i0, start = bilinear_tap(x0, p.w[level], p.w[0]).i0;
-            auto put = [&](int iy, int ix, float w) {
-                T *to = row + first + (iy - top) * across + ix - start;
-                *to = narrow<N>((float)*to + w); /* at the border both taps are one */
-            };
-            put(ty.i0, tx.i0, (1 - ty.t) * (1 - tx.t));
-            put(ty.i0, tx.i1, (1 - ty.t) * tx.t);
-            put(ty.i1, tx.i0, ty.t * (1 - tx.t));
-            put(ty.i1, tx.i1, ty.t * tx.t);
+            add_taps<N>(row, first, across, top, start, ty, tx);
         }
         clear(0);
         clear(1);
